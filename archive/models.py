@@ -1,0 +1,280 @@
+"""The tables of the archive."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Enum,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from archive.states import AlertKind, AlertState, ImageState, NotificationState, Role
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time, always UTC and always aware, whatever the database does with zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a time without a zone cannot be stored")
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
+
+
+def now() -> datetime:
+    """The present time, in UTC."""
+    return datetime.now(UTC)
+
+
+def _enum(kind: type) -> Enum:
+    return Enum(kind, native_enum=False, length=32, values_callable=lambda members: [m.value for m in members])
+
+
+class Base(DeclarativeBase):
+    """All tables."""
+
+
+class Patient(Base):
+    """A label: Patient ID and Issuer of Patient ID (PS3.3 C.2.2). One person may carry several."""
+
+    __tablename__ = "patients"
+    __table_args__ = (UniqueConstraint("patient_id", "issuer"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    patient_id: Mapped[str] = mapped_column(String(128))
+    issuer: Mapped[str] = mapped_column(String(128), default="")
+    name: Mapped[str] = mapped_column(String(512), default="")
+    birth_date: Mapped[str] = mapped_column(String(16), default="")
+    sex: Mapped[str] = mapped_column(String(16), default="")
+
+
+class Study(Base):
+    """A study as labelled; the same Study Instance UID under two patients makes two rows."""
+
+    __tablename__ = "studies"
+    __table_args__ = (UniqueConstraint("study_instance_uid", "patient_pk"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(String(128))
+    patient_pk: Mapped[int] = mapped_column(ForeignKey("patients.id"), index=True)
+    accession_number: Mapped[str] = mapped_column(String(64), default="")
+    description: Mapped[str] = mapped_column(String(256), default="")
+    acquired_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+
+    patient: Mapped[Patient] = relationship()
+
+
+class Series(Base):
+    """A series of a study."""
+
+    __tablename__ = "series"
+    __table_args__ = (UniqueConstraint("series_instance_uid", "study_pk"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    series_instance_uid: Mapped[str] = mapped_column(String(128))
+    study_pk: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
+    modality: Mapped[str] = mapped_column(String(16), default="")
+    description: Mapped[str] = mapped_column(String(256), default="")
+
+    study: Mapped[Study] = relationship()
+
+
+class Instance(Base):
+    """An image: its file, its label and where it is on its way."""
+
+    __tablename__ = "instances"
+    __table_args__ = (
+        Index("ix_instances_state_due", "state", "due_at"),
+        Index("ix_instances_pixels", "pixel_sha256"),
+        Index("ix_instances_matched_at", "matched_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(String(128), unique=True)
+    sop_class_uid: Mapped[str] = mapped_column(String(128))
+    transfer_syntax_uid: Mapped[str] = mapped_column(String(128))
+    series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
+    patient_pk: Mapped[int] = mapped_column(ForeignKey("patients.id"), index=True)
+    file_sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)
+    calling_ae: Mapped[str] = mapped_column(String(16), default="")
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    state: Mapped[ImageState] = mapped_column(_enum(ImageState), default=ImageState.RECEIVED)
+    reason: Mapped[str] = mapped_column(String(256), default="")
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    view: Mapped[str] = mapped_column(String(16), default="")
+    rows: Mapped[int | None] = mapped_column(default=None)
+    columns: Mapped[int | None] = mapped_column(default=None)
+    pixel_sha256: Mapped[str | None] = mapped_column(String(64), default=None)
+    encoded_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+    matched_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+    verdict: Mapped[str] = mapped_column(String(32), default="")
+    probability: Mapped[float | None] = mapped_column(default=None)
+
+    series: Mapped[Series] = relationship()
+    patient: Mapped[Patient] = relationship()
+    code: Mapped[Code | None] = relationship(back_populates="instance", uselist=False)
+
+
+class Variant(Base):
+    """Other bytes that arrived under a SOP Instance UID that was already taken; the first arrival is kept as it is."""
+
+    __tablename__ = "variants"
+    __table_args__ = (UniqueConstraint("instance_pk", "file_sha256"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    instance_pk: Mapped[int] = mapped_column(ForeignKey("instances.id"), index=True)
+    patient_pk: Mapped[int] = mapped_column(ForeignKey("patients.id"))
+    file_sha256: Mapped[str] = mapped_column(String(64))
+    transfer_syntax_uid: Mapped[str] = mapped_column(String(128))
+    size: Mapped[int] = mapped_column(BigInteger)
+    calling_ae: Mapped[str] = mapped_column(String(16), default="")
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class Quarantined(Base):
+    """A file that was refused as unreadable, with the reason; the file itself stays in the quarantine folder."""
+
+    __tablename__ = "quarantine"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    file_name: Mapped[str] = mapped_column(String(128), unique=True)
+    sop_class_uid: Mapped[str] = mapped_column(String(128), default="")
+    sop_instance_uid: Mapped[str] = mapped_column(String(128), default="")
+    calling_ae: Mapped[str] = mapped_column(String(16), default="")
+    status: Mapped[int] = mapped_column()
+    reason: Mapped[str] = mapped_column(String(256))
+    size: Mapped[int] = mapped_column(BigInteger, default=0)
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class Code(Base):
+    """What the encoder said about an image."""
+
+    __tablename__ = "codes"
+
+    instance_pk: Mapped[int] = mapped_column(ForeignKey("instances.id"), primary_key=True)
+    model_id: Mapped[str] = mapped_column(String(32), index=True)
+    embedding: Mapped[bytes] = mapped_column(LargeBinary)  # float32, little endian, L2-normalised
+    code: Mapped[bytes] = mapped_column(LargeBinary)  # packed bits
+    attention: Mapped[bytes] = mapped_column(LargeBinary)  # uint8, row by row
+    attention_rows: Mapped[int] = mapped_column()
+
+    instance: Mapped[Instance] = relationship(back_populates="code")
+
+
+class Alert(Base):
+    """Something a person should look at."""
+
+    __tablename__ = "alerts"
+    __table_args__ = (Index("ix_alerts_state", "state", "probability"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(96), unique=True)  # the same finding twice has the same key
+    kind: Mapped[AlertKind] = mapped_column(_enum(AlertKind))
+    state: Mapped[AlertState] = mapped_column(_enum(AlertState), default=AlertState.OPEN)
+    probability: Mapped[float] = mapped_column()
+    instance_pk: Mapped[int] = mapped_column(ForeignKey("instances.id"), index=True)
+    patient_pk: Mapped[int] = mapped_column(ForeignKey("patients.id"))
+    other_instance_pk: Mapped[int | None] = mapped_column(ForeignKey("instances.id"), default=None)
+    other_patient_pk: Mapped[int | None] = mapped_column(ForeignKey("patients.id"), default=None)
+    evidence: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
+
+    instance: Mapped[Instance] = relationship(foreign_keys=[instance_pk])
+    patient: Mapped[Patient] = relationship(foreign_keys=[patient_pk])
+    other_instance: Mapped[Instance | None] = relationship(foreign_keys=[other_instance_pk])
+    other_patient: Mapped[Patient | None] = relationship(foreign_keys=[other_patient_pk])
+    dispositions: Mapped[list[Disposition]] = relationship(back_populates="alert", order_by="Disposition.id")
+
+
+class Disposition(Base):
+    """What a person decided about an alert; the newest one counts, the older ones stay."""
+
+    __tablename__ = "dispositions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    alert_pk: Mapped[int] = mapped_column(ForeignKey("alerts.id"), index=True)
+    user_pk: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    decision: Mapped[AlertState] = mapped_column(_enum(AlertState))
+    note: Mapped[str] = mapped_column(String(4000), default="")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    alert: Mapped[Alert] = relationship(back_populates="dispositions")
+    user: Mapped[User] = relationship()
+
+
+class Notification(Base):
+    """A message about an alert to another system, kept until it is delivered."""
+
+    __tablename__ = "notifications"
+    __table_args__ = (UniqueConstraint("alert_pk", "target"), Index("ix_notifications_state_due", "state", "due_at"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    alert_pk: Mapped[int] = mapped_column(ForeignKey("alerts.id"))
+    target: Mapped[str] = mapped_column(String(32))
+    state: Mapped[NotificationState] = mapped_column(_enum(NotificationState), default=NotificationState.PENDING)
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    reason: Mapped[str] = mapped_column(String(256), default="")
+
+    alert: Mapped[Alert] = relationship()
+
+
+class User(Base):
+    """Someone who may sign in to the dashboard."""
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    password_hash: Mapped[str] = mapped_column(String(256))
+    role: Mapped[Role] = mapped_column(_enum(Role))
+    disabled: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class AuditEvent(Base):
+    """Who did or saw what, and when; rows are only ever added."""
+
+    __tablename__ = "audit_events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
+    user_name: Mapped[str] = mapped_column(String(64))
+    action: Mapped[str] = mapped_column(String(64))
+    object_kind: Mapped[str] = mapped_column(String(32), default="")
+    object_pk: Mapped[int | None] = mapped_column(default=None)
+    patient_pk: Mapped[int | None] = mapped_column(ForeignKey("patients.id"), default=None, index=True)
+    address: Mapped[str] = mapped_column(String(64), default="")
+
+
+class BackfilledFile(Base):
+    """A file that a backfill has dealt with, so that it can go on where it stopped; paths may name patients."""
+
+    __tablename__ = "backfilled_files"
+
+    path_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    modified_ns: Mapped[int] = mapped_column(BigInteger)
+    status: Mapped[int] = mapped_column()

@@ -1,0 +1,84 @@
+"""The states that things in the archive pass through, and which steps between them are allowed."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from config.errors import LungprintError
+
+
+class ImageState(StrEnum):
+    """Where an image is on its way."""
+
+    RECEIVED = "RECEIVED"
+    ENCODED = "ENCODED"
+    MATCHED = "MATCHED"
+    UNSUITABLE = "UNSUITABLE"
+    FAILED = "FAILED"
+
+
+# FAILED is a dead letter: it leaves only when someone asks for another try.
+STEPS: dict[ImageState, frozenset[ImageState]] = {
+    ImageState.RECEIVED: frozenset({ImageState.ENCODED, ImageState.UNSUITABLE, ImageState.FAILED}),
+    ImageState.ENCODED: frozenset({ImageState.MATCHED, ImageState.FAILED, ImageState.RECEIVED}),
+    ImageState.MATCHED: frozenset(),
+    ImageState.UNSUITABLE: frozenset({ImageState.RECEIVED}),
+    ImageState.FAILED: frozenset({ImageState.RECEIVED}),
+}
+
+
+class IllegalStep(LungprintError):
+    """An image was asked to move to a state that does not follow the one it is in."""
+
+    def __init__(self, current: ImageState, wanted: ImageState) -> None:
+        super().__init__(f"An image in state {current} cannot become {wanted}.")
+
+
+def check_step(current: ImageState, wanted: ImageState) -> None:
+    """Allow the step or raise.
+
+    Raises:
+        IllegalStep: `wanted` does not follow `current`.
+    """
+    if wanted not in STEPS[current]:
+        raise IllegalStep(current, wanted)
+
+
+class AlertKind(StrEnum):
+    """What an alert says; the rows of the verdict table that ask for a person."""
+
+    WRONG_PATIENT = "wrong_patient"
+    PRIOR_MISMATCH = "prior_mismatch"
+    DUPLICATE_RECORD = "duplicate_record"
+    DUPLICATE_IMAGE = "duplicate_image"
+
+
+class AlertState(StrEnum):
+    """What has become of an alert."""
+
+    OPEN = "open"
+    HELD = "held"
+    UNDER_INVESTIGATION = "under_investigation"
+    CONFIRMED = "confirmed"
+    NOT_AN_ERROR = "not_an_error"
+    SAME_PERSON = "same_person"
+
+
+# States in which an alert still waits for a person; HELD ones wait outside the alert budget.
+WAITING = (AlertState.OPEN, AlertState.UNDER_INVESTIGATION)
+
+
+class NotificationState(StrEnum):
+    """What has become of a message to another system."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    DEAD = "dead"
+
+
+class Role(StrEnum):
+    """What a user may do: `qa` disposes of alerts, `clinician` looks up similar cases, `admin` sees the system too."""
+
+    QA = "qa"
+    CLINICIAN = "clinician"
+    ADMIN = "admin"

@@ -1,0 +1,252 @@
+"""Typed settings: the shipped option file, overlaid by the site's file, the environment and the command line."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+
+from config.errors import ConfigurationError
+
+ENV_PREFIX = "LUNGPRINT_"
+# Variables with the prefix that select the system or a test's data and are no options.
+NOT_OPTIONS = frozenset({"LUNGPRINT_DATA_DIR", "LUNGPRINT_SHARED", "LUNGPRINT_PASSWORD"})
+
+AETitle = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[^\\\x00-\x1f]+$")
+]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+class Section(BaseModel):
+    """A section of the option file: values cannot change, unknown options are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Peer(Section):
+    """A DICOM node that may send: its AE title and its address or network."""
+
+    ae_title: AETitle
+    address: str
+
+    @field_validator("address")
+    @classmethod
+    def _is_network(cls, value: str) -> str:
+        ipaddress.ip_network(value, strict=False)
+        return value
+
+
+class Dicom(Section):
+    """The listener."""
+
+    ae_title: AETitle
+    port: Port
+    host: str
+    peers: tuple[Peer, ...]
+    max_pdu: int = Field(ge=4096, le=1 << 20)
+    max_associations: int = Field(ge=1, le=1000)
+    idle_seconds: float = Field(gt=0)
+    min_free_mib: int = Field(ge=0)
+
+    @property
+    def bind_host(self) -> str:
+        """The address to bind: loopback while nobody but this machine may send."""
+        if self.host != "auto":
+            return self.host
+        return "0.0.0.0" if self.peers else "127.0.0.1"
+
+
+class Decoding(Section):
+    """From a file to pixels."""
+
+    max_pixels: int = Field(ge=1 << 16)
+    preview_side: int = Field(ge=256, le=8192)
+    timeout_seconds: float = Field(gt=0)
+    processes: int = Field(ge=0, le=64)
+
+
+class EncoderOptions(Section):
+    """The network at work."""
+
+    weights: str
+    device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+    batch_size: int = Field(ge=1, le=1024)
+    batch_wait_ms: int = Field(ge=10, le=60_000)
+    threads: int = Field(ge=0, le=256)
+
+
+class IndexOptions(Section):
+    """The nearest-neighbour index."""
+
+    kind: Literal["hnsw", "exact"]
+    m: int = Field(ge=4, le=128)
+    ef_construction: int = Field(ge=16, le=2000)
+    ef_search: int = Field(ge=16, le=5000)
+    candidates: int = Field(ge=1, le=5000)
+    keep: int = Field(ge=1, le=5000)
+    snapshot_every: int = Field(ge=1)
+
+
+class VerdictOptions(Section):
+    """Rates before any image is seen, and the alert budget."""
+
+    base_rate: Share
+    duplicate_rate: Share
+    owner_in_gallery: Share
+    min_probability: float = Field(ge=0.0, le=1.0)
+    alerts_per_1000: float = Field(ge=0.0, le=1000.0)
+    budget_window: int = Field(ge=10, le=1_000_000)
+
+
+class Web(Section):
+    """The dashboard."""
+
+    host: str
+    port: Port
+    https: bool
+    session_minutes: int = Field(ge=1)
+    logins_per_minute: int = Field(ge=1)
+
+
+class Redis(Section):
+    """The queue's server."""
+
+    url: str
+
+
+class Database(Section):
+    """The archive's database."""
+
+    url: str
+
+
+class Workers(Section):
+    """Retries and reconciliation."""
+
+    max_attempts: int = Field(ge=1, le=100)
+    retry_seconds: float = Field(gt=0)
+    retry_max_seconds: float = Field(gt=0)
+    reconcile_seconds: float = Field(gt=0)
+
+
+class Notify(Section):
+    """Messages to other systems."""
+
+    webhook_url: Annotated[str, StringConstraints(pattern=r"^(https?://\S+)?$")]
+    webhook_secret: str
+
+
+class Log(Section):
+    """What is written to the log."""
+
+    level: Literal["debug", "info", "warning", "error"]
+
+
+class Settings(Section):
+    """All options of one system; see `config/lungprint.toml` for the meaning of each."""
+
+    dicom: Dicom
+    decoding: Decoding
+    encoder: EncoderOptions
+    index: IndexOptions
+    verdict: VerdictOptions
+    web: Web
+    redis: Redis
+    database: Database
+    workers: Workers
+    notify: Notify
+    log: Log
+
+
+def shipped_options() -> str:
+    """The text of the commented option file that ships with the package."""
+    return resources.files("config").joinpath("lungprint.toml").read_text(encoding="utf-8")
+
+
+def load_settings(
+    data_dir: Path,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Settings:
+    """Settings of the system in `data_dir`: shipped defaults, then its file, then the environment, then flags.
+
+    Args:
+        data_dir: the data folder; its `lungprint.toml` is read when it exists.
+        environ: variables to read, by default those of the process.
+        flags: {section: {option: value}} given on the command line; None values are left out.
+
+    Raises:
+        ConfigurationError: a file, variable or flag is not usable; the text names it and says what is expected.
+    """
+    options: dict[str, dict[str, Any]] = tomllib.loads(shipped_options())
+    site_file = data_dir / "lungprint.toml"
+    if site_file.exists():
+        _overlay(options, _read_site_file(site_file), str(site_file))
+    _overlay(options, _from_environment(options, os.environ if environ is None else environ), "the environment")
+    given = {s: {k: v for k, v in o.items() if v is not None} for s, o in (flags or {}).items()}
+    _overlay(options, given, "the command line")
+    try:
+        return Settings.model_validate(options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(
+            f"Option {where} has the value {first['input']!r}, which is not usable: {first['msg']}."
+        ) from error
+
+
+def _read_site_file(path: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigurationError(f"The option file {path} cannot be read: {error}.") from error
+
+
+def _overlay(options: dict[str, dict[str, Any]], given: Mapping[str, Any], origin: str) -> None:
+    for section, values in given.items():
+        if section not in options:
+            raise ConfigurationError(f"There is no section [{section}] in the options; it was given in {origin}.")
+        if not isinstance(values, Mapping):
+            raise ConfigurationError(f"[{section}] in {origin} must be a section with options in it.")
+        for name, value in values.items():
+            if name not in options[section]:
+                raise ConfigurationError(f"There is no option {section}.{name}; it was given in {origin}.")
+            options[section][name] = value
+
+
+def _from_environment(
+    options: Mapping[str, Mapping[str, Any]], environ: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    given: dict[str, dict[str, Any]] = {}
+    for variable, text in environ.items():
+        if not variable.startswith(ENV_PREFIX) or variable in NOT_OPTIONS:
+            continue
+        section, _, name = variable.removeprefix(ENV_PREFIX).lower().partition("_")
+        if section not in options or name not in options[section]:
+            raise ConfigurationError(
+                f"The environment variable {variable} names no option; see `lungprint config show`."
+            )
+        given.setdefault(section, {})[name] = _parse(text, options[section][name], variable)
+    return given
+
+
+def _parse(text: str, default: Any, variable: str) -> Any:
+    """Give a variable's text the type of the option's default; validation proper happens afterwards."""
+    if isinstance(default, str):
+        return text
+    try:
+        return json.loads(text.lower() if isinstance(default, bool) else text)
+    except json.JSONDecodeError as error:
+        kind = {bool: "true or false", int: "a whole number", float: "a number"}.get(type(default), "a JSON list")
+        raise ConfigurationError(
+            f"The environment variable {variable} has the value {text!r}; expected {kind}."
+        ) from error

@@ -1,0 +1,1 @@
+"""The web pages on which QA staff review alerts."""
