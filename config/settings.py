@@ -7,6 +7,7 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -172,12 +173,20 @@ def shipped_options() -> str:
     return resources.files("config").joinpath("lungprint.toml").read_text(encoding="utf-8")
 
 
-def load_settings(
+@dataclass(frozen=True)
+class Layer:
+    """Options from one origin: {section: {option: value}} as read, not yet checked."""
+
+    origin: str
+    options: Mapping[str, Any]
+
+
+def option_layers(
     data_dir: Path,
     environ: Mapping[str, str] | None = None,
     flags: Mapping[str, Mapping[str, Any]] | None = None,
-) -> Settings:
-    """Settings of the system in `data_dir`: shipped defaults, then its file, then the environment, then flags.
+) -> tuple[Layer, ...]:
+    """Where options come from, a later layer before an earlier one; the first holds every option's default.
 
     Args:
         data_dir: the data folder; its `lungprint.toml` is read when it exists.
@@ -185,15 +194,35 @@ def load_settings(
         flags: {section: {option: value}} given on the command line; None values are left out.
 
     Raises:
-        ConfigurationError: a file, variable or flag is not usable; the text names it and says what is expected.
+        ConfigurationError: a file or variable is not usable; the text names it and says what is expected.
     """
-    options: dict[str, dict[str, Any]] = tomllib.loads(shipped_options())
+    defaults: dict[str, dict[str, Any]] = tomllib.loads(shipped_options())
+    layers = [Layer("the defaults", defaults)]
     site_file = data_dir / "lungprint.toml"
     if site_file.exists():
-        _overlay(options, _read_site_file(site_file), str(site_file))
-    _overlay(options, _from_environment(options, os.environ if environ is None else environ), "the environment")
+        layers.append(Layer(str(site_file), _read_site_file(site_file)))
+    layers.append(Layer("the environment", _from_environment(defaults, os.environ if environ is None else environ)))
     given = {s: {k: v for k, v in o.items() if v is not None} for s, o in (flags or {}).items()}
-    _overlay(options, given, "the command line")
+    layers.append(Layer("the command line", given))
+    return tuple(layers)
+
+
+def load_settings(
+    data_dir: Path,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Settings:
+    """Settings of the system in `data_dir`: shipped defaults, then its file, then the environment, then flags.
+
+    Arguments as for `option_layers`.
+
+    Raises:
+        ConfigurationError: a file, variable or flag is not usable; the text names it and says what is expected.
+    """
+    layers = option_layers(data_dir, environ, flags)
+    options = {section: dict(values) for section, values in layers[0].options.items()}
+    for layer in layers[1:]:
+        _overlay(options, layer.options, layer.origin)
     try:
         return Settings.model_validate(options)
     except ValidationError as error:
