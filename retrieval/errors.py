@@ -1,0 +1,35 @@
+"""Errors of the recognition part; each message is one plain sentence that says what to do."""
+
+from __future__ import annotations
+
+
+class RetrievalError(Exception):
+    """Base of every error raised by `retrieval`."""
+
+
+class ImageNotUsable(RetrievalError):
+    """The array handed over is no grey image (wrong rank, empty, or not finite)."""
+
+
+class ManifestInvalid(RetrievalError):
+    """The list of training images is unreadable or breaks a rule (a patient in two splits, a missing file)."""
+
+
+class WeightsNotUsable(RetrievalError):
+    """A weight file or its card is missing, or does not fit the network it names."""
+
+
+class ConfigInvalid(RetrievalError):
+    """A training configuration holds a value that cannot be used."""
+
+
+class CheckpointInvalid(RetrievalError):
+    """A training checkpoint belongs to another configuration."""
+
+
+class CodeLengthMismatch(RetrievalError):
+    """Two hash codes of different length were compared: they come from different networks."""
+
+
+class CalibrationInvalid(RetrievalError):
+    """A calibration file is missing, malformed, or belongs to another network."""

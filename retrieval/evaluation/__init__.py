@@ -1,0 +1,1 @@
+"""Honest evaluation: pairs, search and swaps, per dataset, with intervals over patients."""

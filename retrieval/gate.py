@@ -1,0 +1,115 @@
+"""The gate before matching: is this a frontal chest image, and does it carry enough to be compared?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from retrieval.errors import ImageNotUsable
+from retrieval.networks import Outputs
+
+NOT_FRONTAL = "not a frontal chest image"
+UNINFORMATIVE = "too little information"
+
+_GRID = 3
+_THUMBNAIL = 12
+
+
+@dataclass(frozen=True)
+class GateReading:
+    """Verdict on n images: suitable bool (n,); a reason for each that is not, None for each that is."""
+
+    suitable: npt.NDArray[np.bool_]
+    reason: tuple[str | None, ...]
+
+    def __post_init__(self) -> None:
+        if [reason is None for reason in self.reason] != self.suitable.tolist():
+            raise ImageNotUsable("A gate reading needs a reason for exactly those images that are not suitable.")
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A linear classifier against known kinds of wrong images and a distance from usual chests against unknown ones.
+
+    Both look at the same features of the forward pass that encodes the image: shallow maps on a coarse grid (what is
+    where), deep maps averaged (what there is), and a thumbnail.
+
+    Attributes:
+        centre, scale: float32 (f,), standardise the features.
+        weight: float32 (f,), bias: float32 (): logit of "frontal chest".
+        directions: float32 (k, f): whitened principal directions of frontal chests.
+        least_logit, most_distance, least_detail: float32 (): what a frontal chest must reach.
+    """
+
+    centre: Tensor
+    scale: Tensor
+    weight: Tensor
+    bias: Tensor
+    directions: Tensor
+    least_logit: Tensor
+    most_distance: Tensor
+    least_detail: Tensor
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, Tensor]) -> Gate:
+        """Restore a gate from `tensors()`; raises KeyError if one is missing."""
+        return cls(**{name: tensors[name].float() for name in cls.__dataclass_fields__})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What is stored in a weight file, by name."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def scores(self, outputs: Outputs, images: Tensor) -> npt.NDArray[np.float32]:
+        """Logit of "frontal chest" and distance from usual ones, float32 (n, 2).
+
+        Args:
+            outputs: of the network. images: float (n, 1, h, w), what the network was given.
+        """
+        features = (gate_features(outputs, images).cpu() - self.centre) / self.scale
+        logit = features @ self.weight + self.bias
+        distance = (features @ self.directions.T).square().mean(dim=1).sqrt()
+        return torch.stack([logit, distance], dim=1).numpy()
+
+    def read(self, images: npt.NDArray[np.uint8], scores: npt.NDArray[np.float32]) -> GateReading:
+        """Judge images from their scores.
+
+        Args:
+            images: uint8 (n, h, w), prepared. scores: float32 (n, 2) from `scores`.
+        """
+        reasons = tuple(
+            self._reason(image, float(logit), float(distance))
+            for image, (logit, distance) in zip(images, scores, strict=True)
+        )
+        return GateReading(np.array([reason is None for reason in reasons], dtype=np.bool_), reasons)
+
+    def _reason(self, image: npt.NDArray[np.uint8], logit: float, distance: float) -> str | None:
+        if detail(image) < float(self.least_detail):
+            return UNINFORMATIVE
+        if logit < float(self.least_logit) or distance > float(self.most_distance):
+            return NOT_FRONTAL
+        return None
+
+
+def gate_features(outputs: Outputs, images: Tensor) -> Tensor:
+    """Features the gate looks at: float32 (n, f), f = 9·shallow channels + deep channels + 144."""
+    shallow = functional.adaptive_avg_pool2d(outputs.shallow.float(), _GRID).flatten(1)
+    deep = outputs.deep.float().mean(dim=(2, 3))
+    thumbnail = functional.adaptive_avg_pool2d(images.float(), _THUMBNAIL).flatten(1)
+    return torch.cat([shallow, deep, thumbnail], dim=1)
+
+
+def detail(image: npt.NDArray[np.uint8]) -> float:
+    """Contrast of ribs and vessels: standard deviation, in grey levels, of structures 1/64 to 1/8 of the side wide.
+
+    Args:
+        image: uint8 (h, w), prepared.
+    """
+    small = cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
+    coarse = cv2.GaussianBlur(small, (0, 0), 4.0)
+    return float(np.std(small - coarse))

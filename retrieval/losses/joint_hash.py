@@ -1,0 +1,93 @@
+"""P4's joint loss for hash codes: contrastive, quantisation and multi-label cross-entropy."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from retrieval.losses.contrastive import ContrastiveLoss
+
+
+class JointHashLoss(nn.Module):
+    """`L = L_c + α·L_r + β·L_cb` on the real-valued codes of a batch.
+
+    `L_c` is taken over all pairs of the batch, once on the identity half with "same patient" and once on the findings
+    half with "same findings"; similar and dissimilar pairs are averaged apart and weigh the same, as in balanced pair
+    lists. Distances are root mean squares over the bits, so two codes of ±1 that differ in a share s of their bits are
+    2·√s apart and the margin √2 asks unrelated images to differ in half of them.
+
+    Args:
+        alpha: weight of the quantisation `mean | |f| − 1 |`.
+        beta: weight of the cross-entropy; findings that are unknown (NaN) are left out.
+        margin: m of the contrastive loss.
+
+    Source: P4, eq. 8 to 12.
+    """
+
+    def __init__(self, alpha: float = 0.5, beta: float = 0.5, margin: float = math.sqrt(2)) -> None:
+        super().__init__()
+        self.alpha = alpha
+        self.beta = beta
+        self.contrastive = ContrastiveLoss(margin)
+
+    def forward(self, codes: Tensor, logits: Tensor, patients: Tensor, findings: Tensor) -> Tensor:
+        """Cost of a batch.
+
+        Args:
+            codes: float (n, bits), real-valued.
+            logits: float (n, C) of the classification layer.
+            patients: int (n,).
+            findings: float (n, C), 0, 1, or NaN where not known.
+
+        Returns:
+            A scalar.
+        """
+        identity, meaning = codes.chunk(2, dim=1)
+        same_patient = patients[:, None] == patients[None, :]
+        similar, dissimilar = findings_agreement(findings)
+        contrast = self._pairs(identity, same_patient, ~same_patient) + self._pairs(meaning, similar, dissimilar)
+        return contrast + self.alpha * quantisation(codes) + self.beta * multi_label(logits, findings)
+
+    def _pairs(self, codes: Tensor, similar: Tensor, dissimilar: Tensor) -> Tensor:
+        rows, columns = torch.triu_indices(len(codes), len(codes), offset=1, device=codes.device)
+        squared = (codes[rows] - codes[columns]).square().mean(dim=1)
+        distance = squared.clamp(min=1e-12).sqrt()
+        total = codes.new_zeros(())
+        for chosen, label in ((similar[rows, columns], 0.0), (dissimilar[rows, columns], 1.0)):
+            if chosen.any():
+                pairs = distance[chosen]
+                total = total + 0.5 * self.contrastive(pairs, torch.full_like(pairs, label)).mean()
+        return total
+
+
+def quantisation(codes: Tensor) -> Tensor:
+    """Mean distance of |f| from 1, codes (n, bits); a scalar. Source: P4, eq. 10."""
+    return (codes.abs() - 1).abs().mean()
+
+
+def multi_label(logits: Tensor, findings: Tensor) -> Tensor:
+    """Binary cross-entropy summed over findings and averaged over images, unknown ones left out. Source: P4, eq. 11."""
+    known = ~findings.isnan()
+    cost = functional.binary_cross_entropy_with_logits(logits, findings.nan_to_num(0.0), reduction="none")
+    return (cost * known).sum(dim=1).mean()
+
+
+def findings_agreement(findings: Tensor) -> tuple[Tensor, Tensor]:
+    """Which pairs of images have the same findings and which have not.
+
+    Args:
+        findings: float (n, C), 0, 1 or NaN (unknown).
+
+    Returns:
+        similar, dissimilar: bool (n, n). Similar: the same findings are known and agree. Dissimilar: one that is known
+        of both differs. Neither, where too little is known.
+    """
+    known = ~findings.isnan()
+    values = findings.nan_to_num(0.0)
+    both = known[:, None] & known[None, :]
+    dissimilar = (both & (values[:, None] != values[None, :])).any(dim=2)
+    alike = (known[:, None] == known[None, :]).all(dim=2) & known.any(dim=1)[:, None]
+    return alike & ~dissimilar, dissimilar

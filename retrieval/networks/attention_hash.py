@@ -1,0 +1,87 @@
+"""The network of this product: one backbone, an identity embedding (P1) and an attention-hash code (P4) in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from retrieval.networks.attention import SpatialAttention
+from retrieval.networks.backbone import Backbone
+from retrieval.networks.pooling import GeneralisedMeanPool
+from retrieval.networks.refine import Refine
+
+
+class Outputs(NamedTuple):
+    """What one forward pass gives for n images.
+
+    embedding: float32 (n, dim), L2-normalised. code: float32 (n, bits), real-valued, its sign is the bit.
+    findings: float32 (n, C) logits. attention: (n, h, w) in (-1, 1). shallow, deep: the backbone's feature maps.
+    """
+
+    embedding: Tensor
+    code: Tensor
+    findings: Tensor
+    attention: Tensor
+    shallow: Tensor
+    deep: Tensor
+
+
+class AttentionHashNetwork(nn.Module):
+    """Siamese identity embedding and attention-hash code on one shared backbone.
+
+    Siamese, because every image goes through these same weights and images are compared by distance. The first
+    half of the code is trained for identity, the second for findings.
+
+    Args:
+        backbone: feature extractor, see `Backbone`.
+        embedding_dim: length of the identity embedding.
+        bits: code length, a multiple of 16 (two halves of whole bytes).
+        findings: number C of findings in the classification layer.
+        mean, std: what the backbone's weights expect of RGB input in [0, 1].
+
+    Sources: P1 (Siamese comparison), P4 (attention, fusion, hash layer).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        embedding_dim: int = 256,
+        bits: int = 128,
+        findings: int = 4,
+        mean: Sequence[float] = (0.5, 0.5, 0.5),
+        std: Sequence[float] = (0.5, 0.5, 0.5),
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.register_buffer("mean", torch.tensor(list(mean)).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(list(std)).view(1, 3, 1, 1), persistent=False)
+        self.pool = GeneralisedMeanPool()
+        self.identity = nn.Linear(backbone.channels, embedding_dim)
+        self.local_pool = nn.MaxPool2d(kernel_size=3, stride=1, padding=1)
+        self.attention = SpatialAttention()
+        self.refine_global = Refine(backbone.channels)
+        self.refine_local = Refine(backbone.channels)
+        self.fusion = nn.Sequential(nn.Linear(512, 512), nn.ReLU())
+        self.hash = nn.Linear(512, bits)
+        self.classifier = nn.Linear(bits, findings)
+
+    def forward(self, images: Tensor) -> Outputs:
+        """Encode images: float (n, 1, h, w), grey in [0, 1]."""
+        shallow, deep = self.backbone((images - self.mean) / self.std)
+        embedding = functional.normalize(self.identity(self.pool(deep)).float(), dim=1)
+        code, attention = self._hash(deep)
+        findings = self.classifier(code).float()
+        return Outputs(embedding, code.float(), findings, attention.squeeze(1), shallow, deep)
+
+    def _hash(self, deep: Tensor) -> tuple[Tensor, Tensor]:
+        strongest = self.local_pool(deep)
+        attention = self.attention(strongest)
+        fused = torch.cat([self.refine_global(deep), self.refine_local(attention * strongest)], dim=1)
+        return self.hash(self.fusion(fused)), attention

@@ -1,0 +1,83 @@
+"""A torchvision classifier, by name, cut before its pooling layer and split into a shallow and a deep part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision import models
+
+from retrieval.errors import WeightsNotUsable
+
+_RESNET_STAGES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
+
+
+class Backbone(nn.Module):
+    """Feature maps of a torchvision model: `mobilenet_v2`, `resnet18`, `resnet50`, `efficientnet_b4`, ...
+
+    Any model with a `features` sequence or with ResNet's stages can be used. `pretrained` takes torchvision's own
+    ImageNet weights (downloaded on first use); for a file use `load_torchvision_file`.
+
+    Raises:
+        WeightsNotUsable: torchvision has no model of that name, or not one of these two shapes.
+    """
+
+    def __init__(self, name: str, pretrained: bool = False) -> None:
+        super().__init__()
+        if name not in models.list_models(module=models):
+            raise WeightsNotUsable(f"torchvision has no classifier named {name!r}; try resnet50 or mobilenet_v2.")
+        model = models.get_model(name, weights="DEFAULT" if pretrained else None)
+        stages, prefix = _stages(model, name)
+        half = len(stages) // 2
+        self.name = name
+        self.shallow = nn.Sequential(*(stage for _, stage in stages[:half]))
+        self.deep = nn.Sequential(*(stage for _, stage in stages[half:]))
+        self._source_names = [f"{prefix}{key}" for key, _ in stages]
+        with torch.no_grad():
+            self.eval()
+            shallow = self.shallow(torch.zeros(1, 3, 64, 64))
+            self.shallow_channels = int(shallow.shape[1])
+            self.channels = int(self.deep(shallow).shape[1])
+            self.train()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the feature maps.
+
+        Args:
+            images: float (n, 3, h, w), normalised as the weights expect.
+
+        Returns:
+            Shallow map (n, shallow_channels, h', w') and deep map (n, channels, h'', w'').
+        """
+        shallow = self.shallow(images)
+        return shallow, self.deep(shallow)
+
+    def load_torchvision_file(self, path: Path) -> None:
+        """Load a safetensors file that holds a torchvision state dict of this model; classifier layers are ignored.
+
+        Raises:
+            WeightsNotUsable: the file cannot be read or lacks a layer.
+        """
+        try:
+            state = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise WeightsNotUsable(f"The weight file {path} cannot be read: {error}.") from error
+        for source, target in zip(self._source_names, [*self.shallow, *self.deep], strict=True):
+            own = {key[len(source) + 1 :]: value for key, value in state.items() if key.startswith(source + ".")}
+            try:
+                target.load_state_dict(own)
+            except RuntimeError as error:
+                raise WeightsNotUsable(f"{path} does not fit {self.name}, layer {source}: {error}") from error
+
+
+def _stages(model: nn.Module, name: str) -> tuple[list[tuple[str, nn.Module]], str]:
+    features = getattr(model, "features", None)
+    if isinstance(features, nn.Sequential):
+        return list(features.named_children()), "features."
+    if all(hasattr(model, stage) for stage in _RESNET_STAGES):
+        return [(stage, cast(nn.Module, getattr(model, stage))) for stage in _RESNET_STAGES], ""
+    raise WeightsNotUsable(f"The layers of {name!r} are not arranged in a way this program knows; try resnet50.")

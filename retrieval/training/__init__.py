@@ -1,0 +1,1 @@
+"""Training: from a manifest and a configuration to a weight file."""

@@ -1,0 +1,74 @@
+"""The card of a weight file: what it is, where it comes from, how it was measured."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from retrieval.errors import WeightsNotUsable
+
+DEFAULT_NAME = "lungprint_mobilenet_v2"
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Card:
+    """The part of a card that is needed to run the network; sources, recipe and metrics are for the reader.
+
+    Attributes:
+        name: of the weight file.
+        backbone: torchvision's name. embedding_dim, bits, findings: see `AttentionHashNetwork`.
+        mean, std: of RGB input in [0, 1], length 3. input_size: side of the square the network works at, pixels.
+    """
+
+    name: str
+    backbone: str
+    embedding_dim: int
+    bits: int
+    findings: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    input_size: int
+
+
+def find_weights(name_or_path: str | Path) -> Path:
+    """Locate a weight file: a shipped one by name, or any by path.
+
+    Raises:
+        WeightsNotUsable: there is none.
+    """
+    path = Path(name_or_path)
+    for candidate in (path, _FOLDER / f"{name_or_path}.safetensors"):
+        if candidate.is_file():
+            return candidate
+    shipped = ", ".join(sorted(file.stem for file in _FOLDER.glob("*.safetensors"))) or "none"
+    raise WeightsNotUsable(
+        f"There are no weights {str(name_or_path)!r}; give a file, or one of those shipped: {shipped}."
+    )
+
+
+def read_card(weights: Path) -> Card:
+    """Read the card beside a weight file (same name, ending `.toml`).
+
+    Raises:
+        WeightsNotUsable: it is missing or incomplete.
+    """
+    path = weights.with_suffix(".toml")
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        network = raw["network"]
+        return Card(
+            name=str(raw["name"]),
+            backbone=str(network["backbone"]),
+            embedding_dim=int(network["embedding_dim"]),
+            bits=int(network["bits"]),
+            findings=tuple(network["findings"]),
+            mean=tuple(network["mean"]),
+            std=tuple(network["std"]),
+            input_size=int(network["input_size"]),
+        )
+    except OSError as error:
+        raise WeightsNotUsable(f"The weight file {weights} has no card {path.name} beside it.") from error
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise WeightsNotUsable(f"The card {path} is incomplete: {error}.") from error
