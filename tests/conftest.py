@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from archive.database import Database, open_database
+from config.broker import redis_url
 from config.paths import DataDir, data_dir
 from config.settings import Settings, load_settings
+from workers.redis_server import answers, arguments
 
 
 @pytest.fixture
@@ -34,6 +38,18 @@ def database(settings: Settings, folder: DataDir) -> Iterator[Database]:
     opened.migrate()
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def queue_server(settings: Settings, folder: DataDir) -> Iterator[None]:
+    """The embedded Redis server of the data folder, with nothing in its queues."""
+    with subprocess.Popen(arguments(folder), stdout=subprocess.DEVNULL) as server:
+        until = time.monotonic() + 20
+        while not answers(redis_url(settings, folder)):
+            assert server.poll() is None and time.monotonic() < until, "the embedded Redis does not start"
+            time.sleep(0.02)
+        yield
+        server.terminate()
 
 
 @pytest.fixture(scope="session")

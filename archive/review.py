@@ -1,0 +1,203 @@
+"""How people work the alerts: the ranked list, one alert with its priors, and what was decided about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from archive.models import Alert, Disposition, Instance, Series, Study, User
+from archive.states import AlertKind, AlertState
+from config.errors import LungprintError
+
+# What a person may decide; OPEN takes a decision back.
+DECISIONS = frozenset(
+    {
+        AlertState.CONFIRMED,
+        AlertState.NOT_AN_ERROR,
+        AlertState.SAME_PERSON,
+        AlertState.UNDER_INVESTIGATION,
+        AlertState.OPEN,
+    }
+)
+CLOSED = (AlertState.CONFIRMED, AlertState.NOT_AN_ERROR, AlertState.SAME_PERSON)
+LONGEST_NOTE = 4000
+
+
+class NoSuchAlert(LungprintError):
+    """There is no alert with this number."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such alert; it may belong to another system.")
+
+
+class DecisionRefused(LungprintError):
+    """A decision cannot be taken about this alert."""
+
+
+class DecidedMeanwhile(LungprintError):
+    """Somebody else has decided since the page was shown."""
+
+    def __init__(self) -> None:
+        super().__init__("Somebody else has decided about this alert meanwhile; look at it again.")
+
+
+@dataclass(frozen=True)
+class AlertPage:
+    """Some alerts, most probable first; `page` counts from 1."""
+
+    alerts: tuple[Alert, ...]
+    page: int
+    pages: int
+    total: int
+
+
+@dataclass(frozen=True)
+class AlertDetail:
+    """An alert with the images of both labels, newest first; neither holds the alert's own image."""
+
+    alert: Alert
+    own_priors: tuple[Instance, ...]
+    other_images: tuple[Instance, ...]
+
+
+def alert_page(
+    session: Session,
+    states: Sequence[AlertState] = (),
+    kinds: Sequence[AlertKind] = (),
+    page: int = 1,
+    size: int = 25,
+) -> AlertPage:
+    """Alerts sorted by probability, with their images and patients loaded.
+
+    Args:
+        states: only these; empty = all.
+        kinds: only these; empty = all.
+        page: from 1; a page beyond the last one is the last one.
+        size: alerts on a page, from 1.
+    """
+    wanted: list[ColumnElement[bool]] = []
+    if states:
+        wanted.append(Alert.state.in_(states))
+    if kinds:
+        wanted.append(Alert.kind.in_(kinds))
+    total = session.scalar(select(func.count()).select_from(Alert).where(*wanted)) or 0
+    pages = max(1, -(-total // size))
+    page = min(max(1, page), pages)
+    found = session.scalars(
+        select(Alert)
+        .where(*wanted)
+        .options(
+            joinedload(Alert.instance),
+            joinedload(Alert.patient),
+            joinedload(Alert.other_instance),
+            joinedload(Alert.other_patient),
+        )
+        .order_by(Alert.probability.desc(), Alert.id)
+        .limit(size)
+        .offset((page - 1) * size)
+    )
+    return AlertPage(tuple(found), page, pages, total)
+
+
+def count_by_state(session: Session) -> Mapping[AlertState, int]:
+    """How many alerts are in each state; every state is named."""
+    rows = session.execute(select(Alert.state, func.count()).group_by(Alert.state))
+    return dict.fromkeys(AlertState, 0) | {row[0]: row[1] for row in rows}
+
+
+def alert_detail(session: Session, alert_id: int, most_priors: int = 24) -> AlertDetail:
+    """One alert and the newest `most_priors` images of each label.
+
+    Raises:
+        NoSuchAlert
+    """
+    alert = session.scalar(
+        select(Alert)
+        .where(Alert.id == alert_id)
+        .options(
+            joinedload(Alert.patient),
+            joinedload(Alert.other_patient),
+            joinedload(Alert.instance).options(*_HEADER),
+            joinedload(Alert.other_instance).options(*_HEADER),
+            selectinload(Alert.dispositions).joinedload(Disposition.user),
+        )
+    )
+    if alert is None:
+        raise NoSuchAlert
+    own = images_of(session, alert.patient_pk, most_priors, leave_out=alert.instance_pk)
+    other: tuple[Instance, ...] = ()
+    if alert.other_patient_pk is not None and alert.other_patient_pk != alert.patient_pk:
+        other = images_of(session, alert.other_patient_pk, most_priors, leave_out=alert.instance_pk)
+    return AlertDetail(alert, own, other)
+
+
+def images_of(session: Session, patient_pk: int, most: int, leave_out: int | None = None) -> tuple[Instance, ...]:
+    """The newest images filed under one label, with the facts of their headers loaded."""
+    found = session.scalars(
+        select(Instance)
+        .join(Instance.series)
+        .join(Series.study)
+        .where(Instance.patient_pk == patient_pk, Instance.id != (leave_out or 0))
+        .options(*_HEADER)
+        .order_by(func.coalesce(Study.acquired_at, Instance.received_at).desc(), Instance.id.desc())
+        .limit(most)
+    )
+    return tuple(found)
+
+
+def dispose(
+    session: Session,
+    alert_id: int,
+    user: User,
+    decision: AlertState,
+    note: str = "",
+    seen: AlertState | None = None,
+) -> Alert:
+    """Record a person's decision; older decisions stay in the history.
+
+    Args:
+        decision: one of `DECISIONS`; OPEN takes the last decision back.
+        note: at most 4000 characters.
+        seen: the state that the person saw; None = whatever it is now.
+
+    Raises:
+        NoSuchAlert
+        DecidedMeanwhile: the alert is no longer in the state `seen`.
+        DecisionRefused: `decision` is no decision, changes nothing, or the note is too long.
+    """
+    alert = session.scalar(select(Alert).where(Alert.id == alert_id).with_for_update())
+    if alert is None:
+        raise NoSuchAlert
+    if seen is not None and alert.state is not seen:
+        raise DecidedMeanwhile
+    if decision not in DECISIONS:
+        raise DecisionRefused("This is no decision about an alert; choose one of those offered.")
+    if decision is alert.state and not note.strip():
+        raise DecisionRefused("The alert is already in this state; write a note or decide otherwise.")
+    if len(note) > LONGEST_NOTE:
+        raise DecisionRefused(f"The note is too long; {LONGEST_NOTE} characters are kept.")
+    alert.state = decision
+    session.add(Disposition(alert_pk=alert.id, user_pk=user.id, decision=decision, note=note.strip()))
+    session.flush()
+    return alert
+
+
+def neighbours(session: Session, alert: Alert) -> tuple[int | None, int | None]:
+    """The open alerts just above and just below this one in the list, None at its ends."""
+    open_ones = select(Alert.id).where(Alert.state == AlertState.OPEN, Alert.id != alert.id)
+    level = Alert.probability == alert.probability
+    above = or_(Alert.probability > alert.probability, and_(level, Alert.id < alert.id))
+    below = or_(Alert.probability < alert.probability, and_(level, Alert.id > alert.id))
+    return (
+        session.scalar(open_ones.where(above).order_by(Alert.probability, Alert.id.desc()).limit(1)),
+        session.scalar(open_ones.where(below).order_by(Alert.probability.desc(), Alert.id).limit(1)),
+    )
+
+
+_HEADER = (
+    joinedload(Instance.patient),
+    joinedload(Instance.series).joinedload(Series.study).joinedload(Study.patient),
+)
