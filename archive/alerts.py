@@ -1,0 +1,211 @@
+"""Raising alerts: each finding once, within the site's alert budget, with the messages that go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import exists, func, select
+from sqlalchemy.orm import Session, joinedload
+
+from archive.models import Alert, Disposition, Instance, Notification, Series, now
+from archive.states import AlertKind, AlertState
+from config.errors import LungprintError
+from config.settings import Settings, VerdictOptions
+
+WEBHOOK = "webhook"
+LONGEST_KEY = 96
+
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class FindingInvalid(LungprintError):
+    """A finding holds impossible values."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an alert is raised about.
+
+    Attributes:
+        key: names the finding; the same finding again has the same key. See `label_key` and its neighbours.
+        probability: that the alert is right, in [0, 1].
+        instance_id, patient_pk: the image and its label.
+        other_instance_id, other_patient_pk: the image and label it was compared with, if any.
+        evidence: JSON, shown to people who review the alert.
+    """
+
+    key: str
+    kind: AlertKind
+    probability: float
+    instance_id: int
+    patient_pk: int
+    other_instance_id: int | None = None
+    other_patient_pk: int | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.probability <= 1.0:
+            raise FindingInvalid(f"An alert's probability lies between 0 and 1, not {self.probability}.")
+        if not 0 < len(self.key) <= LONGEST_KEY:
+            raise FindingInvalid(f"An alert's key has 1 to {LONGEST_KEY} characters.")
+
+    @property
+    def is_fact(self) -> bool:
+        """Whether it is read off the data instead of estimated: the same pixels twice, or one UID for two files."""
+        return self.kind is AlertKind.DUPLICATE_IMAGE
+
+
+def label_key(instance_id: int) -> str:
+    """Key of the finding that an image's label is wrong (wrong patient, prior mismatch)."""
+    return f"label:{instance_id}"
+
+
+def record_key(one: int, another: int) -> str:
+    """Key of the finding that two labels are one person, whichever of them was seen first."""
+    return f"record:{min(one, another)}:{max(one, another)}"
+
+
+def pixels_key(instance_id: int) -> str:
+    """Key of the finding that an image's pixels were already there."""
+    return f"pixels:{instance_id}"
+
+
+def conflict_key(instance_id: int, file_sha256: str) -> str:
+    """Key of the finding that a file came under the SOP Instance UID of another."""
+    return f"conflict:{instance_id}:{file_sha256}"
+
+
+def raise_alert(session: Session, settings: Settings, finding: Finding, at: datetime | None = None) -> Alert:
+    """Store a finding as an alert, OPEN or HELD; the same finding twice is one alert.
+
+    A finding that comes again with a higher probability updates its alert as long as nobody has decided about it;
+    one that is already decided stays as it is. Estimates are OPEN within the alert budget, else HELD (see
+    `_within_budget`); facts (`Finding.is_fact`) are never wrong, so they are always OPEN and use up no budget. An
+    alert that becomes OPEN gets a message to the webhook, where one is configured.
+
+    Args:
+        session: of `Database.write`.
+        at: time of the alert, by default the present.
+
+    Returns:
+        the alert, flushed.
+    """
+    moment = at or now()
+    alert = session.scalar(select(Alert).where(Alert.key == finding.key).with_for_update())
+    if alert is None:
+        alert = Alert(key=finding.key, kind=finding.kind, state=AlertState.HELD, created_at=moment)
+        _describe(alert, finding)
+        session.add(alert)
+        session.flush()
+    elif _is_decided(session, alert) or finding.probability <= alert.probability:
+        return alert
+    else:
+        _describe(alert, finding)
+    if alert.state is AlertState.HELD and (finding.is_fact or _within_budget(session, settings.verdict, alert)):
+        alert.state = AlertState.OPEN
+        _notify(session, settings, alert)
+    session.flush()
+    return alert
+
+
+def list_alerts(session: Session, states: Collection[AlertState] = ()) -> list[dict[str, Any]]:
+    """Alerts as `alert_json`, most probable first.
+
+    Args:
+        states: only alerts in these; empty = all.
+    """
+    query = select(Alert).options(
+        joinedload(Alert.instance),
+        joinedload(Alert.patient),
+        joinedload(Alert.other_instance),
+        joinedload(Alert.other_patient),
+    )
+    if states:
+        query = query.where(Alert.state.in_(states))
+    return [alert_json(alert) for alert in session.scalars(query.order_by(Alert.probability.desc(), Alert.id))]
+
+
+def alert_json(alert: Alert) -> dict[str, Any]:
+    """An alert as other programs read it; `created` is ISO 8601 in UTC."""
+    return {
+        "id": alert.id,
+        "kind": alert.kind.value,
+        "probability": alert.probability,
+        "patient_id": alert.patient.patient_id,
+        "sop_instance_uid": alert.instance.sop_instance_uid,
+        "other_patient_id": None if alert.other_patient is None else alert.other_patient.patient_id,
+        "other_sop_instance_uid": None if alert.other_instance is None else alert.other_instance.sop_instance_uid,
+        "state": alert.state.value,
+        "created": alert.created_at.isoformat(),
+    }
+
+
+def _describe(alert: Alert, finding: Finding) -> None:
+    alert.kind = finding.kind
+    alert.probability = finding.probability
+    alert.instance_pk, alert.patient_pk = finding.instance_id, finding.patient_pk
+    alert.other_instance_pk, alert.other_patient_pk = finding.other_instance_id, finding.other_patient_pk
+    alert.evidence = dict(finding.evidence)
+
+
+def _is_decided(session: Session, alert: Alert) -> bool:
+    decisions = select(func.count()).select_from(Disposition).where(Disposition.alert_pk == alert.id)
+    return bool(session.scalar(decisions))
+
+
+def _within_budget(session: Session, options: VerdictOptions, alert: Alert) -> bool:
+    """Whether an estimate may be raised now: the list shows the most probable ones that the window allows for.
+
+    The allowance is `alerts_per_1000`/1000 times the whole window, so a burst may use it at once. When it is used up,
+    the least probable alert in the window that nobody has decided about is held back in favour of a more probable one.
+    """
+    allowance = int(options.alerts_per_1000 * options.budget_window / 1000)
+    raised = (
+        select(Alert)
+        .where(
+            Alert.created_at >= _window_start(session, options.budget_window),
+            Alert.state != AlertState.HELD,
+            Alert.kind != AlertKind.DUPLICATE_IMAGE,
+            Alert.id != alert.id,
+        )
+        .order_by(Alert.probability, Alert.id.desc())
+    )
+    count = session.scalar(select(func.count()).select_from(raised.order_by(None).subquery())) or 0
+    if count < allowance:
+        return True
+    decided = exists().where(Disposition.alert_pk == Alert.id)
+    weaker = raised.where(Alert.state == AlertState.OPEN, Alert.probability < alert.probability, ~decided)
+    weakest = session.scalar(weaker.limit(1).with_for_update())
+    if weakest is None:
+        return False
+    weakest.state = AlertState.HELD
+    return True
+
+
+def _window_start(session: Session, studies: int) -> datetime:
+    """When the first of the last `studies` studies was matched; the beginning of time while there are fewer."""
+    images = (
+        select(Series.study_pk, Instance.matched_at)
+        .join(Series, Instance.series_pk == Series.id)
+        .where(Instance.matched_at.is_not(None))
+        .order_by(Instance.matched_at.desc())
+        .execution_options(yield_per=studies)
+    )
+    seen: set[int] = set()
+    with session.execute(images) as rows:
+        for study_pk, matched_at in rows:
+            seen.add(study_pk)
+            if len(seen) >= studies and matched_at is not None:
+                return matched_at
+    return _BEGINNING
+
+
+def _notify(session: Session, settings: Settings, alert: Alert) -> None:
+    if not settings.notify.webhook_url:
+        return
+    sent = select(Notification.id).where(Notification.alert_pk == alert.id, Notification.target == WEBHOOK)
+    if session.scalar(sent) is None:
+        session.add(Notification(alert_pk=alert.id, target=WEBHOOK))
