@@ -8,7 +8,7 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-# More options for pip, for example PIP_ARGS="--index-url https://download.pytorch.org/whl/cpu --extra-index-url ...".
+# More options for pip, for example a package index of your own.
 PIP_ARGS ?=
 # Options for `lungprint demo` or for pytest.
 ARGS ?=

@@ -1,0 +1,104 @@
+"""`lungprint encode`: turn images into embeddings and hash codes, for evaluation or for other programs."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from cli.outcome import EXIT_CODES, ExitCode, InputNotUsable
+from cli.output import print_json, progress_bar
+from cli.sources import find_sources
+from cli.system import data_dir_option, json_option
+from config.paths import data_dir as folder_at
+from config.settings import load_settings
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Where to write.")
+@data_dir_option
+@json_option
+@click.pass_context
+def command(ctx: click.Context, path: Path, output: Path, data_dir: Path, as_json: bool) -> None:
+    """Encode PATH, an image, a folder or a manifest.csv, into a NumPy file of arrays.
+
+    A manifest needs a column `file`, relative to its own folder. The result (read it with `numpy.load`) holds, for n
+    images in the order found:
+
+    \b
+      file       str (n,)             the name, as in the manifest
+      embedding  float32 (n, d)       each of length 1; the dot product is the cosine similarity
+      code       uint8 (n, bits / 8)  packed bits; the first half stands for the person
+      suitable   bool (n,)            false for lateral views, other body parts, too little information
+      reason     str (n,)             why an image is not suitable, else empty
+      unreadable str (m,)             files that could not be read; they are in none of the arrays above
+      model_id   str                  digest of the network; codes of two networks cannot be compared
+
+    No running system is needed; the option encoder.weights of the system in --data-dir selects the network.
+
+    \b
+    Examples:
+      lungprint encode xrays/manifest.csv -o codes.npz
+      lungprint encode study/ -o codes.npz --json
+    """
+    settings = load_settings(folder_at(data_dir).root)
+    sources = find_sources(path)
+    # Here, not above: torch takes seconds to import, and help should not.
+    from cli.encoding import encode_files, load_encoder
+
+    encoder = load_encoder(settings)
+    names: list[str] = []
+    failed: list[str] = []
+    parts = []
+    with progress_bar() as bar:
+        task = bar.add_task("encoding", total=len(sources))
+        for batch, encodings in encode_files(sources, encoder, settings):
+            for source, error in batch:
+                (names if error is None else failed).append(source.name)
+                if error is not None:
+                    bar.console.print(f"lungprint: {error}", markup=False)
+            parts += [] if encodings is None else [encodings]
+            bar.advance(task, len(batch))
+    if not parts:
+        raise InputNotUsable(f"None of the images in {path} could be read.")
+    joined = type(parts[0]).joined(parts)
+    _save(
+        output,
+        {
+            "file": np.array(names),
+            "embedding": joined.embedding,
+            "code": joined.code,
+            "suitable": joined.gate.suitable,
+            "reason": np.array([reason or "" for reason in joined.gate.reason]),
+            "unreadable": np.array(failed, dtype=str),
+            "model_id": np.array(encoder.model_id),
+        },
+    )
+    summary = {
+        "output": str(output),
+        "images": len(names),
+        "suitable": int(joined.gate.suitable.sum()),
+        "unreadable": len(failed),
+        "model_id": encoder.model_id,
+    }
+    if as_json:
+        print_json(summary)
+    else:
+        click.echo(f"{len(names)} images encoded ({summary['suitable']} suitable), {len(failed)} unreadable: {output}")
+    ctx.exit(ExitCode.NOTHING if failed else ExitCode.OK)
+
+
+def _save(output: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+    """Write arrays as `numpy.savez` does, which cannot be asked for an array called `file`, its own first argument."""
+    try:
+        with zipfile.ZipFile(output, "w") as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
+    except OSError as error:
+        raise InputNotUsable(f"{output} cannot be written: {error.strerror}.") from error
