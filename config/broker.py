@@ -24,7 +24,7 @@ class Task(StrEnum):
     """A task's name, by which other packages ask for it; arguments are JSON.
 
     ENCODE(instance id), MATCH(instance id), SIMILAR({"instance": id} or {"embedding": base64, "code": base64}, k),
-    NOTIFY(notification id), RECONCILE(), SNAPSHOT(), PREVIEW(instance id).
+    NOTIFY(notification id), RECONCILE(), REFRESH(), SNAPSHOT(), PREVIEW(instance id).
     """
 
     ENCODE = "encode.image"
@@ -33,6 +33,7 @@ class Task(StrEnum):
     SNAPSHOT = "match.snapshot"
     NOTIFY = "notify.send"
     RECONCILE = "maintenance.reconcile"
+    REFRESH = "encode.refresh"
     PREVIEW = "maintenance.preview"
 
 
@@ -43,6 +44,7 @@ ROUTES = {
     Task.SIMILAR: Queue.QUERY,
     Task.NOTIFY: Queue.NOTIFY,
     Task.RECONCILE: Queue.MAINTENANCE,
+    Task.REFRESH: Queue.ENCODE,
     Task.PREVIEW: Queue.MAINTENANCE,
 }
 

@@ -33,13 +33,14 @@ class Card:
 
 
 def find_weights(name_or_path: str | Path) -> Path:
-    """Locate a weight file: a shipped one by name, or any by path.
+    """Locate a weight file: a shipped one by name (`default` is `DEFAULT_NAME`), or any by path.
 
     Raises:
         WeightsNotUsable: there is none.
     """
     path = Path(name_or_path)
-    for candidate in (path, _FOLDER / f"{name_or_path}.safetensors"):
+    name = DEFAULT_NAME if name_or_path == "default" else name_or_path
+    for candidate in (path, _FOLDER / f"{name}.safetensors"):
         if candidate.is_file():
             return candidate
     shipped = ", ".join(sorted(file.stem for file in _FOLDER.glob("*.safetensors"))) or "none"

@@ -1,0 +1,75 @@
+"""The `lungprint` command: a group whose commands are loaded one by one, so that help and small commands start fast."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.metadata import version
+
+import click
+
+from cli.outcome import ExitCode
+from config.errors import LungprintError
+
+# Each command is the object `command` in the module cli.<name>; its summary stands here so that help imports none.
+SUMMARIES = {
+    "up": "Start the whole system and keep it running.",
+    "status": "Images by state, queues, dead letters and open alerts.",
+    "alerts": "List alerts, the most probable first.",
+    "backfill": "Index folders of DICOM files that exist already.",
+    "encode": "Encode images or DICOM files into a file of arrays.",
+    "compare": "Tell whether two images show one person, and why.",
+    "similar": "Find images that look like a given one.",
+    "user": "Add, list or disable users of the dashboard.",
+    "config": "Show the options in effect, or write an option file.",
+    "demo": "Start a system in a scratch folder and send it chest X-rays, some misfiled.",
+}
+
+
+class LazyGroup(click.Group):
+    """Commands that are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order in which one meets them."""
+        return list(SUMMARIES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in SUMMARIES:
+            return None
+        command = import_module(f"cli.{cmd_name}").command
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands in the help, from their summaries alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUMMARIES.items()))
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("lungprint"), prog_name="lungprint")
+def lungprint() -> None:
+    """Lungprint recognises the person in a chest X-ray and says when the name on the study disagrees."""
+
+
+def main() -> None:
+    """Run the command line; an expected error is one plain sentence and an exit code."""
+    try:
+        lungprint(prog_name="lungprint")
+    except Exception as error:
+        if not is_expected(error):
+            raise
+        click.echo(f"lungprint: {error}", err=True)
+        sys.exit(int(getattr(error, "exit_code", ExitCode.USAGE)))
+
+
+def is_expected(error: Exception) -> bool:
+    """Whether an error's text is a plain sentence for the user; retrieval's errors are not imported to ask."""
+    if isinstance(error, LungprintError):
+        return True
+    errors = sys.modules.get("retrieval.errors")
+    return errors is not None and isinstance(error, errors.RetrievalError)
+
+
+if __name__ == "__main__":
+    main()

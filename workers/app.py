@@ -1,0 +1,127 @@
+"""The Celery application of the workers: thin tasks over tested functions, and what each process prepares."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+from celery import signals
+from celery_batches import SimpleRequest
+
+from config.broker import Queue, Task, celery_app
+from config.errors import ConfigurationError
+from config.paths import DataDir, data_dir
+from config.settings import load_settings
+from workers import maintenance, notify
+from workers.batching import EncodeBatches
+from workers.readiness import write_ready_file
+from workers.resources import Resources
+
+
+logger = logging.getLogger(__name__)
+
+
+def _system_folder() -> DataDir:
+    root = os.environ.get("LUNGPRINT_DATA_DIR")
+    if not root:
+        raise ConfigurationError("The variable LUNGPRINT_DATA_DIR names no data folder; workers are started by `up`.")
+    return data_dir(root)
+
+
+_folder = _system_folder()
+_settings = load_settings(_folder.root)
+app = celery_app(_settings, _folder)
+app.conf.update(
+    worker_enable_remote_control=False,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    beat_schedule={
+        str(task): {
+            "task": str(task),
+            "schedule": _settings.workers.reconcile_seconds,
+            "options": {"expires": _settings.workers.reconcile_seconds},
+        }
+        for task in (Task.RECONCILE, Task.REFRESH)
+    },
+)
+resources = Resources(app, _settings, _folder)
+
+
+@app.task(
+    name=str(Task.ENCODE),
+    base=EncodeBatches,
+    flush_every=_settings.encoder.batch_size,
+    flush_interval=_settings.encoder.batch_wait_ms / 1000,
+)
+def encode_images(requests: list[SimpleRequest]) -> None:
+    """Encode a batch of images; the argument of each message is an image's id."""
+    try:
+        resources.encoder.run([int(request.args[0]) for request in requests])
+    finally:
+        encode_images.finished()
+
+
+@app.task(name=str(Task.REFRESH))
+def refresh() -> None:
+    """Hand on a few images whose codes come from earlier weights."""
+    maintenance.refresh(resources.database, _settings, resources.encoder.model_id, resources.length, resources.send)
+
+
+@app.task(name=str(Task.RECONCILE))
+def reconcile() -> None:
+    """Hand on whatever is due."""
+    maintenance.reconcile(resources.database, resources.length, resources.send)
+
+
+@app.task(name=str(Task.PREVIEW))
+def make_preview(instance_id: int) -> None:
+    """Make a missing preview."""
+    maintenance.make_preview(resources.database, resources.files, resources.decoders, _settings, instance_id)
+
+
+@app.task(name=str(Task.NOTIFY))
+def send_notification(notification_id: int) -> None:
+    """Deliver a message to another system."""
+    notify.notify(resources.database, _settings, notification_id)
+
+
+@signals.setup_logging.connect
+def _set_up_logging(**_: Any) -> None:
+    logging.basicConfig(
+        level=_settings.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
+    )
+    if _settings.log.level != "debug":
+        # Two lines for each message otherwise.
+        for name in ("celery.worker.strategy", "celery.app.trace"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@signals.worker_init.connect
+def _prepare(**_: Any) -> None:
+    """Load what takes long before the first message is taken, so that a ready worker answers at once."""
+    try:
+        if Queue.ENCODE in app.amqp.queues.consume_from:
+            resources.decoders.start()
+            logger.info("encoding with weights %s", resources.encoder.model_id)
+    except Exception as error:
+        # Celery would go on with a worker that cannot work.
+        logger.exception("this worker cannot start")
+        raise SystemExit(1) from error
+
+
+@signals.task_received.connect
+def _begin_to_decode(request: Any = None, **_: Any) -> None:
+    if request is not None and request.name == Task.ENCODE:
+        resources.encoder.announce(int(request.args[0]))
+
+
+@signals.worker_ready.connect
+def _say_ready(sender: Any = None, **_: Any) -> None:
+    write_ready_file(_folder, str(sender.hostname).partition("@")[0], os.getpid())
+    if Queue.MAINTENANCE in app.amqp.queues.consume_from:
+        reconcile.delay()
+
+
+@signals.worker_shutdown.connect
+def _close(**_: Any) -> None:
+    resources.close()

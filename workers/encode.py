@@ -1,0 +1,221 @@
+"""From received files to stored codes: decode ahead, one forward pass for a batch, one transaction, hand on."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from archive import progress
+from archive.database import Database
+from archive.files import ImageFiles
+from archive.models import Code, Instance
+from archive.states import ImageState
+from config.settings import Settings
+from workers.decode_pool import DecodePool
+from workers.decoder import Decoded, Order, Outcome, Unreadable
+
+logger = logging.getLogger(__name__)
+
+# An image that decodes longer than this comes back in a later batch instead of holding up the others.
+STRAGGLER_SECONDS = 3.0
+# Decodings that nobody fetched, as their message was lost with the connection; the oldest are dropped.
+MOST_AHEAD = 512
+
+
+class GateReading(Protocol):
+    """For n images: suitable bool (n,), and a reason for each that is not."""
+
+    @property
+    def suitable(self) -> NDArray[np.bool_]: ...
+    @property
+    def reason(self) -> tuple[str | None, ...]: ...
+
+
+class Encodings(Protocol):
+    """For n images: embedding float32 (n, d), code uint8 (n, bits/8), attention float32 (n, h, w), gate."""
+
+    @property
+    def embedding(self) -> NDArray[np.float32]: ...
+    @property
+    def code(self) -> NDArray[np.uint8]: ...
+    @property
+    def attention(self) -> NDArray[np.float32]: ...
+    @property
+    def gate(self) -> GateReading: ...
+
+
+class Network(Protocol):
+    """What turns prepared images uint8 (n, 256, 256) into codes; `retrieval.encoder.Encoder` does."""
+
+    model_id: str
+
+    def encode(self, images: NDArray[np.uint8], /) -> Encodings: ...
+
+
+@dataclass(frozen=True)
+class _Item:
+    """What the database says about an image that is to be encoded."""
+
+    instance_id: int
+    state: ImageState
+    file_sha256: str
+    model_id: str | None
+
+
+class BatchEncoder:
+    """Encodes batches of images; each step may happen twice with the result of once.
+
+    Args:
+        to_match: called with an image's id once its codes are committed.
+        to_encode: called with the id of an image whose decoding took long, once that has ended.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        files: ImageFiles,
+        pool: DecodePool,
+        network: Network,
+        settings: Settings,
+        to_match: Callable[[int], None],
+        to_encode: Callable[[int], None],
+    ) -> None:
+        self._database = database
+        self._files = files
+        self._pool = pool
+        self._network = network
+        self._settings = settings
+        self._to_match = to_match
+        self._to_encode = to_encode
+        self._lock = threading.Lock()
+        self._ahead: dict[int, Future[Outcome]] = {}
+
+    @property
+    def model_id(self) -> str:
+        """Digest of the weights at work."""
+        return self._network.model_id
+
+    def announce(self, instance_id: int) -> None:
+        """Begin to decode an image that will soon be asked for, while another batch is in the network."""
+        with self._database.read() as session:
+            items = [item for item in _items(session, [instance_id]) if self._is_to_encode(item)]
+        for item in items:
+            self._decoding(item)
+
+    def run(self, instance_ids: Sequence[int]) -> None:
+        """Bring a batch of images to ENCODED, UNSUITABLE or their next attempt, and hand on what is encoded."""
+        with self._database.read() as session:
+            items = _items(session, instance_ids)
+        for item in items:
+            if item.state is ImageState.ENCODED and not self._is_to_encode(item):
+                self._to_match(item.instance_id)
+        wanted = {item.instance_id: self._decoding(item) for item in items if self._is_to_encode(item)}
+        done, late = wait(wanted.values(), timeout=STRAGGLER_SECONDS)
+        outcomes = {}
+        for instance_id, future in wanted.items():
+            if future in late:
+                future.add_done_callback(partial(self._come_back, instance_id))
+            elif future in done:
+                outcomes[instance_id] = self._pool.outcome(future)
+                self._forget(instance_id)
+        if outcomes:
+            self._encode(outcomes)
+
+    def _is_to_encode(self, item: _Item) -> bool:
+        if item.state is ImageState.RECEIVED:
+            return True
+        return item.state in (ImageState.ENCODED, ImageState.MATCHED) and item.model_id != self.model_id
+
+    def _decoding(self, item: _Item) -> Future[Outcome]:
+        decoding = self._settings.decoding
+        order = Order(
+            self._files.path(item.file_sha256),
+            self._files.preview_path(item.instance_id),
+            decoding.preview_side,
+            decoding.max_pixels,
+        )
+        with self._lock:
+            future = self._ahead.get(item.instance_id)
+            if future is None:
+                future = self._ahead[item.instance_id] = self._pool.submit(order)
+                while len(self._ahead) > MOST_AHEAD:
+                    del self._ahead[next(iter(self._ahead))]
+            return future
+
+    def _forget(self, instance_id: int) -> None:
+        with self._lock:
+            self._ahead.pop(instance_id, None)
+
+    def _come_back(self, instance_id: int, _: Future[Outcome]) -> None:
+        self._to_encode(instance_id)
+
+    def _encode(self, outcomes: dict[int, Outcome]) -> None:
+        usable = {i: o for i, o in outcomes.items() if isinstance(o, Decoded) and not o.unsuitable}
+        encodings: Encodings | None = None
+        failure = ""
+        try:
+            if usable:
+                encodings = self._network.encode(np.stack([decoded.prepared for decoded in usable.values()]))
+        except Exception as error:
+            logger.exception("encoding %d images failed", len(usable))
+            failure = f"encoding failed: {type(error).__name__}"
+        rows = {instance_id: row for row, instance_id in enumerate(usable)}
+        with self._database.write() as session:
+            encoded = [
+                instance_id
+                for instance_id, outcome in outcomes.items()
+                if self._record(session, instance_id, outcome, encodings, rows.get(instance_id), failure)
+            ]
+        for instance_id in encoded:
+            self._to_match(instance_id)
+
+    def _record(
+        self,
+        session: Session,
+        instance_id: int,
+        outcome: Outcome,
+        encodings: Encodings | None,
+        row: int | None,
+        failure: str,
+    ) -> bool:
+        """Write down what became of one image; whether it now has codes to be matched."""
+        if isinstance(outcome, Unreadable):
+            self._record_unreadable(session, instance_id, outcome)
+            return False
+        if outcome.unsuitable:
+            progress.mark_unsuitable(session, instance_id, outcome.unsuitable, outcome.picture)
+            return False
+        if encodings is None or row is None:
+            progress.record_failure(session, instance_id, failure, self._settings.workers)
+            return False
+        reason = encodings.gate.reason[row]
+        if reason is not None and progress.mark_unsuitable(session, instance_id, reason, outcome.picture):
+            return False
+        encoding = progress.Encoding(
+            self.model_id, encodings.embedding[row], encodings.code[row], encodings.attention[row]
+        )
+        return progress.record_encoding(session, instance_id, outcome.picture, encoding)
+
+    def _record_unreadable(self, session: Session, instance_id: int, outcome: Unreadable) -> None:
+        if not (outcome.for_good and progress.mark_unsuitable(session, instance_id, outcome.reason)):
+            state = progress.record_failure(session, instance_id, outcome.reason, self._settings.workers)
+            logger.warning("image %d was not decoded and is now %s: %s", instance_id, state, outcome.reason)
+
+
+def _items(session: Session, instance_ids: Iterable[int]) -> list[_Item]:
+    query = (
+        select(Instance.id, Instance.state, Instance.file_sha256, Code.model_id)
+        .outerjoin(Code, Code.instance_pk == Instance.id)
+        .where(Instance.id.in_(list(instance_ids)))
+    )
+    return [_Item(*row) for row in session.execute(query)]
