@@ -68,7 +68,7 @@ def create_user(session: Session, name: str, password: str, role: Role) -> User:
     clean = _canonical(name)
     if not _NAME.fullmatch(clean):
         raise UserNameUnusable
-    if _find(session, clean) is not None:
+    if find_user(session, clean) is not None:
         raise UserExists(clean)
     user = User(name=clean, password_hash=_hash(clean, password), role=role)
     session.add(user)
@@ -81,13 +81,18 @@ def list_users(session: Session) -> list[User]:
     return list(session.scalars(select(User).order_by(User.name)))
 
 
+def find_user(session: Session, name: str) -> User | None:
+    """The user of this name, in any case, if there is one."""
+    return session.scalar(select(User).where(User.name == _canonical(name)))
+
+
 def get_user(session: Session, name: str) -> User:
     """The user of this name.
 
     Raises:
         NoSuchUser
     """
-    user = _find(session, _canonical(name))
+    user = find_user(session, name)
     if user is None:
         raise NoSuchUser(_canonical(name)[:64])
     return user
@@ -125,7 +130,7 @@ def verify(session: Session, name: str, password: str) -> User | None:
 
     The work is the same whether the name is unknown, the password wrong or the user disabled.
     """
-    user = _find(session, _canonical(name)[:64])
+    user = find_user(session, name)
     try:
         _hasher().verify(user.password_hash if user else _nobodys_hash(), password[:LONGEST_PASSWORD])
     except (VerificationError, InvalidHashError):
@@ -147,10 +152,6 @@ def ensure_first_admin(session: Session) -> tuple[str, str] | None:
 
 def _canonical(name: str) -> str:
     return unicodedata.normalize("NFKC", name).strip().lower()
-
-
-def _find(session: Session, canonical_name: str) -> User | None:
-    return session.scalar(select(User).where(User.name == canonical_name))
 
 
 def _hash(name: str, password: str) -> str:

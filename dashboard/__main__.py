@@ -1,0 +1,63 @@
+"""Serves the dashboard of the system in LUNGPRINT_DATA_DIR until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+
+import waitress
+
+from config.errors import ConfigurationError, LungprintError
+from config.paths import data_dir
+from config.settings import load_settings
+from dashboard.factory import create_app
+
+THREADS = 16
+
+_log = logging.getLogger("dashboard")
+
+
+def main() -> int:
+    """Serve; returns the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        _serve()
+    except LungprintError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _serve() -> None:
+    place = os.environ.get("LUNGPRINT_DATA_DIR")
+    if not place:
+        raise ConfigurationError("LUNGPRINT_DATA_DIR is not set; give it the path of the system's data folder.")
+    folder = data_dir(place)
+    settings = load_settings(folder.root)
+    logging.getLogger().setLevel(settings.log.level.upper())
+    app = create_app(settings, folder)
+    try:
+        server = waitress.create_server(
+            app,
+            host=settings.web.host,
+            port=settings.web.port,
+            threads=THREADS,
+            ident="",
+            clear_untrusted_proxy_headers=not settings.web.https,
+        )
+    except OSError as error:
+        where = f"{settings.web.host}:{settings.web.port}"
+        raise ConfigurationError(f"The dashboard cannot listen on {where}: {error.strerror}.") from error
+    signal.signal(signal.SIGTERM, _stop)
+    _log.info("The dashboard is at http://%s:%s", settings.web.host, server.effective_port)
+    server.run()
+
+
+def _stop(*_: object) -> None:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""The work of QA staff: the list of alerts, the review of one, and the decision about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Blueprint, abort, flash, jsonify, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from archive.audit import AuditAction, Entry
+from archive.models import Alert, Instance, User
+from archive.review import (
+    CLOSED,
+    DECISIONS,
+    AlertDetail,
+    DecidedMeanwhile,
+    DecisionRefused,
+    alert_detail,
+    alert_page,
+    count_by_state,
+    dispose,
+    neighbours,
+)
+from archive.states import AlertKind, AlertState, Role
+from dashboard import wording
+from dashboard.access import account, open_to
+from dashboard.facts import compared
+from dashboard.login import home_of
+from dashboard.seen import note, note_here, of_alert, of_image
+from dashboard.services import services
+
+blueprint = Blueprint("alerts", __name__)
+
+PAGE_SIZE = 25
+TABS: dict[str, tuple[str, tuple[AlertState, ...]]] = {
+    "open": ("Open", (AlertState.OPEN,)),
+    "investigating": ("Under investigation", (AlertState.UNDER_INVESTIGATION,)),
+    "held": ("Held back", (AlertState.HELD,)),
+    "closed": ("Closed", CLOSED),
+}
+BUTTONS = (
+    (AlertState.CONFIRMED, "c", "Confirmed", "The label is wrong"),
+    (AlertState.NOT_AN_ERROR, "n", "Not an error", "The label is right"),
+    (AlertState.SAME_PERSON, "s", "Same person", "Two records, one person"),
+    (AlertState.UNDER_INVESTIGATION, "u", "Under investigation", "Keep it in view"),
+)
+
+
+@dataclass(frozen=True)
+class Tab:
+    """One tab above the list."""
+
+    name: str
+    title: str
+    count: int
+
+
+@blueprint.get("/")
+@open_to()
+def home() -> ResponseReturnValue:
+    """Each role's first page."""
+    return redirect(home_of(account().role))
+
+
+@blueprint.get("/alerts")
+@open_to(Role.QA, Role.ADMIN)
+def queue() -> ResponseReturnValue:
+    """The list, most probable first."""
+    name = request.args.get("tab", "open")
+    if name not in TABS:
+        abort(404)
+    kind = request.args.get("kind", "")
+    kinds = (AlertKind(kind),) if kind in set(AlertKind) else ()
+    with services().database.read() as session:
+        counts = count_by_state(session)
+        page = alert_page(session, TABS[name][1], kinds, request.args.get("page", 1, int), PAGE_SIZE)
+        newest = session.scalar(select(func.max(Alert.id))) or 0
+    note(*(entry for alert in page.alerts for entry in of_alert(alert, AuditAction.ALERT_LISTED)))
+    tabs = [Tab(key, title, sum(counts[state] for state in states)) for key, (title, states) in TABS.items()]
+    return render_template("alerts.html", page=page, tabs=tabs, tab=name, kind=kind if kinds else "", newest=newest)
+
+
+@blueprint.get("/alerts/newest")
+@open_to(Role.QA, Role.ADMIN)
+def newest() -> ResponseReturnValue:
+    """How many alerts came after the one given, so that an open list can say so."""
+    after = request.args.get("after", 0, int)
+    with services().database.read() as session:
+        wanted = select(func.count()).where(Alert.id > after, Alert.state == AlertState.OPEN)
+        return jsonify(new=session.scalar(wanted) or 0)
+
+
+@blueprint.get("/alerts/<int:alert_id>")
+@open_to(Role.QA, Role.ADMIN)
+def review(alert_id: int) -> ResponseReturnValue:
+    """One alert: the probe on the left; on the right the rival, or the image chosen from either strip."""
+    with services().database.read() as session:
+        detail = alert_detail(session, alert_id)
+        above, below = neighbours(session, detail.alert)
+    alert = detail.alert
+    right = _right_side(detail, request.args.get("right", None, int))
+    shown = {image.id: image for image in (*detail.own_priors, *detail.other_images, alert.instance)}
+    note(
+        Entry(AuditAction.ALERT_VIEWED, "alert", alert.id, alert.patient_pk),
+        *(
+            [Entry(AuditAction.ALERT_VIEWED, "alert", alert.id, alert.other_patient_pk)]
+            if alert.other_patient_pk
+            else []
+        ),
+        *(of_image(image, AuditAction.IMAGE_LISTED) for image in shown.values()),
+    )
+    return render_template(
+        "review.html",
+        alert=alert,
+        detail=detail,
+        right=right,
+        facts=compared(alert.instance, right),
+        headline=wording.headline(alert),
+        reasons=wording.reasons(alert),
+        meaning=wording.meaning(alert),
+        buttons=BUTTONS,
+        above=above,
+        below=below,
+        tab=_tab_of(alert.state),
+    )
+
+
+@blueprint.post("/alerts/<int:alert_id>/decision")
+@open_to(Role.QA, Role.ADMIN)
+def decide(alert_id: int) -> ResponseReturnValue:
+    """Record a decision, then show the next alert that waits."""
+    decision, seen = request.form.get("decision", ""), request.form.get("seen", "")
+    if decision not in DECISIONS or seen not in set(AlertState):
+        abort(400)
+    try:
+        with services().database.write() as session:
+            user = session.get_one(User, account().pk)
+            alert = dispose(
+                session, alert_id, user, AlertState(decision), request.form.get("note", ""), AlertState(seen)
+            )
+            _, below = neighbours(session, alert)
+            following = below or _first_open(session, alert_id)
+            note_here(session, AuditAction.ALERT_DISPOSED, "alert", alert.id, alert.patient_pk)
+    except (DecidedMeanwhile, DecisionRefused) as error:
+        flash(str(error), "refused")
+        return redirect(url_for("alerts.review", alert_id=alert_id), 303)
+    flash(f"{alert_id}:{wording.STATES[AlertState(decision)]}", "decided")
+    if decision == AlertState.OPEN:
+        return redirect(url_for("alerts.review", alert_id=alert_id), 303)
+    if following is None:
+        return redirect(url_for("alerts.queue"), 303)
+    return redirect(url_for("alerts.review", alert_id=following), 303)
+
+
+def _right_side(detail: AlertDetail, chosen: int | None) -> Instance | None:
+    alert = detail.alert
+    choices = {image.id: image for image in (*detail.own_priors, *detail.other_images)}
+    if alert.other_instance is not None and alert.other_instance_pk != alert.instance_pk:
+        choices.setdefault(alert.other_instance.id, alert.other_instance)
+    if chosen is not None:
+        return choices.get(chosen) or abort(404)
+    own = alert.evidence.get("own") or {}
+    for candidate in (alert.other_instance_pk, own.get("best_instance"), *choices):
+        if candidate in choices:
+            return choices[candidate]
+    return None
+
+
+def _first_open(session: Session, but: int) -> int | None:
+    found = alert_page(session, (AlertState.OPEN,), size=2).alerts
+    return next((alert.id for alert in found if alert.id != but), None)
+
+
+def _tab_of(state: AlertState) -> str:
+    return next(name for name, (_, states) in TABS.items() if state in states)

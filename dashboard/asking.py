@@ -1,0 +1,105 @@
+"""Asking the workers by task name: similar cases, and previews that are missing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import redis
+from celery import Celery
+from celery.result import AsyncResult
+from kombu.exceptions import OperationalError
+
+from config.broker import Task
+from config.errors import LungprintError
+
+ANSWER_SECONDS = 8.0
+LOOK_SECONDS = 0.03
+
+By = Literal["findings", "person"]
+
+
+class WorkersSilent(LungprintError):
+    """The workers did not answer, could not be asked, or answered with an error."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image that the index found for another one.
+
+    `cosine` in [-1, 1], `hamming` in bits, `probability` in [0, 1] that both show one person.
+    """
+
+    instance: int
+    cosine: float
+    hamming: int
+    probability: float
+
+
+class Workers:
+    """The workers behind the queue; safe to use from several threads."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        # Celery's subscription to results is one connection for all threads and not made for sharing.
+        self._subscribing = threading.Lock()
+
+    def similar(self, instance_id: int, k: int, by: By, seconds: float = ANSWER_SECONDS) -> list[Found]:
+        """The k most similar images of other patients, best first.
+
+        Raises:
+            WorkersSilent: no answer within `seconds`, or no index yet.
+        """
+        wanted = {"instance": instance_id, "embedding": None, "code": None, "k": k, "by": by}
+        answer = self._answer(Task.SIMILAR, wanted, seconds)
+        return [
+            Found(int(one["instance"]), float(one["cosine"]), int(one["hamming"]), float(one["probability"]))
+            for one in answer
+        ]
+
+    def make_preview(self, instance_id: int, made: Callable[[], bool], seconds: float) -> bool:
+        """Have a preview made again and wait until `made` says that it is there, `seconds` at most."""
+        try:
+            self._app.send_task(str(Task.PREVIEW), args=[instance_id], ignore_result=True, retry=False)
+        except (OperationalError, redis.RedisError):
+            return False
+        until = time.monotonic() + seconds
+        while not made():
+            if time.monotonic() > until:
+                return False
+            time.sleep(LOOK_SECONDS)
+        return True
+
+    def _answer(self, task: Task, wanted: dict[str, Any], seconds: float) -> Any:
+        try:
+            with self._subscribing:
+                result = self._app.send_task(
+                    str(task), kwargs=wanted, ignore_result=False, retry=False, expires=seconds
+                )
+            try:
+                return _wait(result, seconds)
+            finally:
+                with self._subscribing:
+                    result.forget()
+        except (OperationalError, redis.RedisError) as error:
+            raise WorkersSilent(
+                "The workers cannot be reached; an administrator can see why on the system page."
+            ) from error
+
+
+def _wait(result: AsyncResult[Any], seconds: float) -> Any:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        # One look: the state and the value come from the same message.
+        seen = result.backend.get_task_meta(result.id)
+        if seen["status"] == "SUCCESS":
+            return seen["result"]
+        if seen["status"] in ("FAILURE", "REVOKED"):
+            raise WorkersSilent("The search failed; the log of the index process says why.")
+        time.sleep(LOOK_SECONDS)
+    raise WorkersSilent(
+        f"The index did not answer within {seconds:.0f} seconds; it may be starting or busy. Try again in a moment."
+    )

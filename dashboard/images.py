@@ -1,0 +1,112 @@
+"""One image: its page, its preview, its thumbnail and what the encoder looked at."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from flask import Blueprint, abort, make_response, render_template, request, send_file
+from flask.typing import ResponseReturnValue
+from PIL import Image
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session, joinedload
+
+from archive.audit import AuditAction, Entry
+from archive.files import ImageFiles
+from archive.models import Alert, Code, Instance, Series, Study
+from archive.review import images_of
+from dashboard.access import open_to
+from dashboard.attention import overlay
+from dashboard.facts import facts
+from dashboard.seen import note, note_thumbnail, of_image
+from dashboard.services import services
+from dashboard.wording import VERDICTS
+
+blueprint = Blueprint("images", __name__, url_prefix="/images")
+
+THUMBNAIL_SIDE = 192
+PREVIEW_WAIT_SECONDS = 6.0
+# A page shows dozens of thumbnails; those that are missing must not occupy every thread of the server.
+THUMBNAIL_WAIT_SECONDS = 1.5
+MOST_PRIORS = 48
+
+
+@blueprint.get("/<int:instance_id>")
+@open_to()
+def page(instance_id: int) -> ResponseReturnValue:
+    """An image with the facts of its header, its verdict and the other images of its label."""
+    with services().database.read() as session:
+        image = find_image(session, instance_id)
+        others = images_of(session, image.patient_pk, MOST_PRIORS, leave_out=image.id)
+        code = session.scalar(select(Code.model_id).where(Code.instance_pk == image.id))
+        about = or_(Alert.instance_pk == image.id, Alert.other_instance_pk == image.id)
+        alerts = session.scalars(select(Alert).where(about).order_by(Alert.id.desc()).limit(20)).all()
+    note(*(of_image(one, AuditAction.IMAGE_LISTED) for one in (image, *others)))
+    return render_template(
+        "image.html",
+        image=image,
+        others=others,
+        facts=facts(image),
+        verdict=VERDICTS.get(image.verdict, ""),
+        encoded=code is not None,
+        alerts=alerts,
+    )
+
+
+@blueprint.get("/<int:instance_id>/preview")
+@open_to()
+def preview(instance_id: int) -> ResponseReturnValue:
+    """The image as JPEG."""
+    image, path = _with_preview(instance_id, PREVIEW_WAIT_SECONDS)
+    note(of_image(image, AuditAction.IMAGE_VIEWED))
+    return send_file(path, mimetype="image/jpeg", conditional=True)
+
+
+@blueprint.get("/<int:instance_id>/thumbnail")
+@open_to()
+def thumbnail(instance_id: int) -> ResponseReturnValue:
+    """The image as a small JPEG."""
+    image, path = _with_preview(instance_id, THUMBNAIL_WAIT_SECONDS)
+    note_thumbnail(image)
+    with Image.open(path) as picture:
+        picture.draft("L", (THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+        picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=82)
+    return _bytes(file.getvalue(), "image/jpeg")
+
+
+@blueprint.get("/<int:instance_id>/attention")
+@open_to()
+def attention(instance_id: int) -> ResponseReturnValue:
+    """Where the encoder looked, as a transparent PNG to lay over the preview."""
+    with services().database.read() as session:
+        image = find_image(session, instance_id)
+        code = session.get(Code, instance_id)
+    if code is None:
+        abort(404)
+    note(Entry(AuditAction.ATTENTION_VIEWED, "instance", image.id, image.patient_pk))
+    return _bytes(overlay(code.attention, code.attention_rows), "image/png")
+
+
+def find_image(session: Session, instance_id: int) -> Instance:
+    """The image with the facts of its header loaded; ends the request with 404 when there is none."""
+    wanted = select(Instance).where(Instance.id == instance_id)
+    header = joinedload(Instance.series).joinedload(Series.study).joinedload(Study.patient)
+    return session.scalar(wanted.options(header, joinedload(Instance.patient))) or abort(404)
+
+
+def _with_preview(instance_id: int, seconds: float) -> tuple[Instance, Path]:
+    with services().database.read() as session:
+        image = find_image(session, instance_id)
+    path = ImageFiles(services().folder).preview_path(instance_id)
+    if not path.exists() and not services().workers.make_preview(instance_id, path.exists, seconds):
+        abort(503)
+    return image, path
+
+
+def _bytes(content: bytes, kind: str) -> ResponseReturnValue:
+    response = make_response(content)
+    response.mimetype = kind
+    response.add_etag()
+    return response.make_conditional(request)

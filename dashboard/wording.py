@@ -1,0 +1,191 @@
+"""What the pages say in words: names, dates, probabilities, and why an alert was raised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydicom.valuerep import PersonName
+
+from archive.models import Alert, Patient
+from archive.states import AlertKind, AlertState
+
+KINDS = {
+    AlertKind.WRONG_PATIENT: "Wrong patient",
+    AlertKind.PRIOR_MISMATCH: "Prior mismatch",
+    AlertKind.DUPLICATE_RECORD: "Duplicate record",
+    AlertKind.DUPLICATE_IMAGE: "Duplicate image",
+}
+STATES = {
+    AlertState.OPEN: "open",
+    AlertState.HELD: "held back",
+    AlertState.UNDER_INVESTIGATION: "under investigation",
+    AlertState.CONFIRMED: "confirmed",
+    AlertState.NOT_AN_ERROR: "not an error",
+    AlertState.SAME_PERSON: "same person",
+}
+VERDICTS = {
+    "consistent": "Consistent: looks like the earlier images of this patient.",
+    "first_seen": "First seen: there was nothing to compare with, and nobody else looks like this.",
+    "wrong_patient": "Wrong patient: unlike this patient's earlier images, and like another patient's.",
+    "prior_mismatch": "Prior mismatch: unlike this patient's earlier images.",
+    "duplicate_record": "Duplicate record: another patient's images look like the same person.",
+    "duplicate_image": "Duplicate image: the same pixels are filed elsewhere.",
+}
+SEXES = {"M": "male", "F": "female", "O": "other"}
+
+
+def person_name(value: str) -> str:
+    """A DICOM person name (PS3.5 6.2.1) as people write it.
+
+    >>> person_name("Yamada^Tarou=山田^太郎")
+    'Yamada, Tarou (山田 太郎)'
+    """
+    groups = [_group(PersonName(part)) for part in value.split("=")[:2]]
+    readable = [group for group in groups if group]
+    if not readable:
+        return "no name"
+    return readable[0] if len(readable) == 1 else f"{readable[0]} ({readable[1]})"
+
+
+def _group(name: PersonName) -> str:
+    given = " ".join(part for part in (name.given_name, name.middle_name) if part)
+    family = name.family_name.strip()
+    if _is_ideographic(family + given):
+        readable = f"{family} {given}".strip()
+    else:
+        readable = ", ".join(part for part in (family, given.strip()) if part)
+    titles = [part for part in (name.name_prefix, name.name_suffix) if part]
+    return f"{readable} ({', '.join(titles)})" if titles and readable else readable
+
+
+def _is_ideographic(text: str) -> bool:
+    return any(
+        "\u3040" <= sign <= "\u30ff" or "\u3400" <= sign <= "\u9fff" or "\uac00" <= sign <= "\ud7af" for sign in text
+    )
+
+
+def dicom_date(value: str) -> str:
+    """`19700131` as `1970-01-31`; anything else unchanged."""
+    return f"{value[:4]}-{value[4:6]}-{value[6:]}" if len(value) == 8 and value.isdecimal() else value
+
+
+def study_date(at: datetime | None) -> str:
+    """The day of a study, as its header gives it."""
+    return at.strftime("%Y-%m-%d") if at else "no date"
+
+
+def local_time(at: datetime | None) -> str:
+    """A moment in the time zone of this machine, to the minute."""
+    return at.astimezone().strftime("%Y-%m-%d %H:%M") if at else "never"
+
+
+def percent(probability: float) -> str:
+    """A probability as a percentage that never claims certainty."""
+    if probability < 0.001:
+        return "< 0.1 %"
+    if probability > 0.999:
+        return "> 99.9 %"
+    value = 100.0 * probability
+    return f"{value:.1f} %" if value < 10 or value > 99 else f"{value:.0f} %"
+
+
+def patient_label(patient: Patient | None) -> str:
+    """Name and ID of a label, for a sentence."""
+    return "nobody else" if patient is None else f"{person_name(patient.name)} [{patient.patient_id}]"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A sentence of the explanation; `weight` is "against", "for" or "" as seen from the label on the study."""
+
+    text: str
+    weight: str = ""
+
+
+def headline(alert: Alert) -> str:
+    """What the alert says, in one line."""
+    own, other = patient_label(alert.patient), patient_label(alert.other_patient)
+    if alert.kind is AlertKind.WRONG_PATIENT:
+        return f"Labelled {own}, looks like {other}"
+    if alert.kind is AlertKind.PRIOR_MISMATCH:
+        return f"Labelled {own}, looks unlike the earlier images of this patient"
+    if alert.kind is AlertKind.DUPLICATE_RECORD:
+        return f"{own} and {other} may be one person"
+    if alert.evidence.get("cause") == "uid_conflict":
+        return f"Two different files of {own} carry one SOP Instance UID"
+    return f"The same pixels are filed under {own} and under {other if alert.other_patient else 'another study'}"
+
+
+def reasons(alert: Alert) -> list[Reason]:
+    """Why the alert was raised, from its evidence."""
+    evidence = alert.evidence
+    cause = evidence.get("cause", "comparison")
+    if cause == "same_pixels":
+        return [
+            Reason(
+                "Both files hold exactly the same pixel values, so one of them was filed a second time; "
+                "no two exposures are alike.",
+                "against",
+            )
+        ]
+    if cause == "uid_conflict":
+        return [
+            Reason(
+                "Other bytes arrived under a SOP Instance UID that was already taken. "
+                "The first arrival is kept as it was, the second is stored beside it.",
+                "against",
+            )
+        ]
+    found = [_own(alert, evidence.get("own") or {})]
+    if alert.other_patient is not None and evidence.get("other"):
+        found.append(_other(alert, evidence["other"]))
+    return found + _gallery(evidence)
+
+
+def _own(alert: Alert, own: Mapping[str, Any]) -> Reason:
+    count, name = int(own.get("images") or 0), person_name(alert.patient.name)
+    if count == 0:
+        return Reason(f"There is no earlier image of {name} to compare with.")
+    unlike = float(own.get("log_lr") or 0.0) < 0.0
+    chance = own.get("best_probability")
+    detail = "" if chance is None else f"; the closest of them shows one person with probability {percent(chance)}"
+    images = "the earlier image" if count == 1 else f"the {count} earlier images"
+    return Reason(f"Looks {'unlike' if unlike else 'like'} {images} of {name}{detail}.", "against" if unlike else "for")
+
+
+def _other(alert: Alert, other: Mapping[str, Any]) -> Reason:
+    count, name = int(other.get("images") or 0), patient_label(alert.other_patient)
+    images = "the image" if count == 1 else f"{count} images"
+    chance = other.get("best_probability")
+    detail = "" if chance is None else f"; the closest of them shows one person with probability {percent(chance)}"
+    return Reason(f"Looks like {images} of {name}{detail}.", "against")
+
+
+def _gallery(evidence: Mapping[str, Any]) -> list[Reason]:
+    found = []
+    patients, images = evidence.get("gallery_patients"), evidence.get("gallery_images")
+    if patients and images:
+        found.append(Reason(f"Compared with {images:,} images of {patients:,} patients."))
+    rate = evidence.get("base_rate")
+    if rate:
+        found.append(Reason(f"Before looking, one study in {round(1 / rate):,} was expected to be misfiled."))
+    return found
+
+
+def meaning(alert: Alert) -> str:
+    """What the probability of an alert means."""
+    share = percent(alert.probability)
+    if alert.kind is AlertKind.DUPLICATE_IMAGE:
+        return f"{share} is how sure the system is that this needs a person."
+    what = {
+        AlertKind.WRONG_PATIENT: "do carry the wrong name",
+        AlertKind.PRIOR_MISMATCH: "do not show the person of the earlier images",
+        AlertKind.DUPLICATE_RECORD: "do show one person under two records",
+    }[alert.kind]
+    return (
+        f"Of alerts with this score, about {share} {what}. The rarity of such errors and the size of the gallery "
+        "are already counted in."
+    )
