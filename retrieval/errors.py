@@ -33,3 +33,15 @@ class CodeLengthMismatch(RetrievalError):
 
 class CalibrationInvalid(RetrievalError):
     """A calibration file is missing, malformed, or belongs to another network."""
+
+
+class IndexInputInvalid(RetrievalError):
+    """What was handed to an index does not fit it: another dimension, a repeated id, a vector without direction."""
+
+
+class SnapshotInvalid(RetrievalError):
+    """A stored index is torn, incomplete, or belongs to another network or kind of index."""
+
+
+class EvidenceInvalid(RetrievalError):
+    """Evidence or rates for a verdict hold impossible values."""

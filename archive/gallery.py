@@ -1,0 +1,236 @@
+"""Reading codes: the probe, the images of its label and of others, and all of them page by page for the index."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from archive.models import Alert, Code, Instance, Patient, Series
+from archive.states import WAITING, AlertKind, AlertState, ImageState
+
+# Values in one IN (...) of a query; SQLite allows 32,766.
+MOST_VALUES = 500
+
+# A label is Patient ID with issuer. Images without a Patient ID may each show anybody: each stands for itself, under a
+# negative number that no patient's row has.
+PERSON = case((func.trim(Patient.patient_id) == "", -Instance.id), else_=Instance.patient_pk)
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Encoded images, in no particular order.
+
+    Attributes:
+        instance: int64 (n,), ids.
+        person: int64 (n,), the label's row, or the negative id of an image without Patient ID.
+        embedding: float32 (n, d), L2-normalised. code: uint8 (n, bits/8).
+    """
+
+    instance: NDArray[np.int64]
+    person: NDArray[np.int64]
+    embedding: NDArray[np.float32]
+    code: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.instance)
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """The image to be checked; `model_id`, `embedding` and `code` are None and empty before it is encoded."""
+
+    instance_id: int
+    patient_pk: int
+    person: int
+    study_pk: int
+    state: ImageState
+    pixel_sha256: str | None
+    model_id: str | None
+    embedding: NDArray[np.float32]
+    code: NDArray[np.uint8]
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether it carries a Patient ID."""
+        return self.person > 0
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """Some gallery images without their embeddings: instance int64 (n,), person int64 (n,), code uint8 (n, bits/8)."""
+
+    instance: NDArray[np.int64]
+    person: NDArray[np.int64]
+    code: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Twin:
+    """An image with the same pixels as another."""
+
+    instance_id: int
+    patient_pk: int
+
+
+def load_probe(session: Session, instance_id: int) -> Probe | None:
+    """The image with an id and what is known of it; None when it is gone."""
+    row = session.execute(
+        select(
+            Instance.id,
+            Instance.patient_pk,
+            PERSON,
+            Series.study_pk,
+            Instance.state,
+            Instance.pixel_sha256,
+            Code.model_id,
+            Code.embedding,
+            Code.code,
+        )
+        .join(Patient, Instance.patient_pk == Patient.id)
+        .join(Series, Instance.series_pk == Series.id)
+        .outerjoin(Code, Code.instance_pk == Instance.id)
+        .where(Instance.id == instance_id)
+    ).one_or_none()
+    if row is None:
+        return None
+    number, patient_pk, person, study_pk, state, pixels, model_id, embedding, code = row
+    vector, bits = np.frombuffer(embedding or b"", "<f4"), np.frombuffer(code or b"", np.uint8)
+    return Probe(number, patient_pk, person, study_pk, state, pixels, model_id, vector, bits)
+
+
+def priors(session: Session, probe: Probe, model_id: str) -> Images:
+    """The probe's priors: images matched before it under its label, in other studies, whose label is not in doubt.
+
+    Images of the probe's own study share whatever happened to its label, so they say nothing about it. An image without
+    Patient ID has no priors.
+    """
+    if not probe.is_labelled:
+        return _images([], [], [])
+    query = _trusted(model_id).where(Instance.patient_pk == probe.patient_pk, Series.study_pk != probe.study_pk)
+    return _collect(session.execute(query.where(Instance.id != probe.instance_id)).all())
+
+
+def images_of(session: Session, persons: Collection[int], probe: Probe, model_id: str) -> Images:
+    """All images of other persons whose label is not in doubt.
+
+    Args:
+        persons: as in `Images.person`, without the probe's own.
+    """
+    rows: list[Any] = []
+    for labels in _batches(sorted(p for p in persons if p > 0)):
+        rows += session.execute(_trusted(model_id).where(Instance.patient_pk.in_(labels))).all()
+    for unlabelled in _batches(sorted(-p for p in persons if p < 0)):
+        rows += session.execute(_trusted(model_id).where(Instance.id.in_(unlabelled))).all()
+    return _collect([row for row in rows if row[4] != probe.study_pk])
+
+
+def embeddings_of(session: Session, instance_ids: Sequence[int]) -> Images:
+    """The encoded images with these ids, as far as they exist."""
+    rows: list[Any] = []
+    for ids in _batches(instance_ids):
+        rows += session.execute(_coded().where(Instance.id.in_(ids))).all()
+    return _collect(rows)
+
+
+def pages(session: Session, model_id: str, size: int = 10_000) -> Iterator[Page]:
+    """Everything that belongs to the gallery: all matched images with codes of a network, `size` at a time by id."""
+    last = 0
+    while True:
+        query = (
+            select(Instance.id, PERSON, Code.code)
+            .join(Patient, Instance.patient_pk == Patient.id)
+            .join(Code, Code.instance_pk == Instance.id)
+            .where(Instance.state == ImageState.MATCHED, Code.model_id == model_id, Instance.id > last)
+        )
+        rows = session.execute(query.order_by(Instance.id).limit(size)).all()
+        if not rows:
+            return
+        last = rows[-1][0]
+        yield Page(*_numbers([row[:2] for row in rows]), _bytes([row[2] for row in rows]))
+
+
+def count_outdated(session: Session, model_id: str) -> int:
+    """How many matched images have codes of another network only, and so are not in the gallery."""
+    query = select(func.count()).select_from(Instance).join(Code, Code.instance_pk == Instance.id)
+    return session.scalar(query.where(Instance.state == ImageState.MATCHED, Code.model_id != model_id)) or 0
+
+
+def same_pixels(session: Session, probe: Probe) -> Twin | None:
+    """The first matched image with the probe's pixels under another label, else under another study of its own.
+
+    The same pixels again in the same study are a harmless repetition and not reported.
+    """
+    if probe.pixel_sha256 is None:
+        return None
+    elsewhere = Instance.patient_pk != probe.patient_pk
+    row = session.execute(
+        select(Instance.id, Instance.patient_pk)
+        .join(Series, Instance.series_pk == Series.id)
+        .where(
+            Instance.pixel_sha256 == probe.pixel_sha256,
+            Instance.id != probe.instance_id,
+            Instance.state == ImageState.MATCHED,
+            Series.study_pk != probe.study_pk,
+        )
+        .order_by(case((elsewhere, 0), else_=1), Instance.id)
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else Twin(row[0], row[1])
+
+
+def _label_in_doubt() -> ColumnElement[bool]:
+    """Whether an image's own alert says that its label is more likely wrong than right, and nobody has denied it."""
+    alert = aliased(Alert)
+    believed = or_(
+        alert.state == AlertState.CONFIRMED,
+        and_(alert.state.in_((*WAITING, AlertState.HELD)), alert.probability >= 0.5),
+    )
+    about_label = or_(
+        alert.kind.in_((AlertKind.WRONG_PATIENT, AlertKind.PRIOR_MISMATCH)),
+        and_(alert.key.startswith("pixels:"), alert.other_patient_pk != alert.patient_pk),
+    )
+    return exists().where(alert.instance_pk == Instance.id, about_label, believed)
+
+
+def _coded() -> Select[Any]:
+    return (
+        select(Instance.id, PERSON, Code.embedding, Code.code, Series.study_pk)
+        .join(Patient, Instance.patient_pk == Patient.id)
+        .join(Series, Instance.series_pk == Series.id)
+        .join(Code, Code.instance_pk == Instance.id)
+    )
+
+
+def _trusted(model_id: str) -> Select[Any]:
+    gallery = _coded().where(Instance.state == ImageState.MATCHED, Code.model_id == model_id)
+    return gallery.where(~_label_in_doubt())
+
+
+def _collect(rows: Sequence[Any]) -> Images:
+    return _images([row[:2] for row in rows], [row[2] for row in rows], [row[3] for row in rows])
+
+
+def _images(numbers: Sequence[Any], embeddings: Sequence[bytes], codes: Sequence[bytes]) -> Images:
+    instance, person = _numbers(numbers)
+    dim = len(embeddings[0]) // 4 if embeddings else 0
+    vectors = np.frombuffer(b"".join(embeddings), "<f4").reshape(len(embeddings), dim)
+    return Images(instance, person, vectors, _bytes(codes))
+
+
+def _numbers(pairs: Sequence[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return np.array([pair[0] for pair in pairs], np.int64), np.array([pair[1] for pair in pairs], np.int64)
+
+
+def _bytes(codes: Sequence[bytes]) -> NDArray[np.uint8]:
+    return np.frombuffer(b"".join(codes), np.uint8).reshape(len(codes), len(codes[0]) if codes else 0)
+
+
+def _batches(values: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(values), MOST_VALUES):
+        yield values[start : start + MOST_VALUES]

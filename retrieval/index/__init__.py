@@ -1,0 +1,8 @@
+"""Nearest-neighbour indexes over embeddings, their snapshots, and the re-rank by hash code."""
+
+from retrieval.index.base import Candidates, GalleryIndex
+from retrieval.index.exact import ExactIndex
+from retrieval.index.hnsw import HnswIndex, HnswOptions
+from retrieval.index.rerank import Ranked, rerank
+
+__all__ = ["Candidates", "ExactIndex", "GalleryIndex", "HnswIndex", "HnswOptions", "Ranked", "rerank"]

@@ -1,0 +1,144 @@
+"""What every index of the gallery can do, and what a search returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.errors import IndexInputInvalid
+
+# How far a cosine may leave [-1, 1] by rounding.
+ROUNDING = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Images that a search found, most similar first.
+
+    Attributes:
+        ids: int64 (n,), each once.
+        cosines: float32 (n,), in [-1, 1], descending.
+
+    Raises:
+        IndexInputInvalid: the values break one of these rules.
+    """
+
+    ids: NDArray[np.int64]
+    cosines: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.ids.shape != self.cosines.shape or self.ids.ndim != 1:
+            raise IndexInputInvalid(f"Candidates need one cosine an id, not {self.cosines.shape} for {self.ids.shape}.")
+        if len(np.unique(self.ids)) != len(self.ids):
+            raise IndexInputInvalid("A candidate was found twice.")
+        if not np.all(np.abs(self.cosines) <= 1 + ROUNDING):
+            raise IndexInputInvalid("A cosine lies between -1 and 1.")
+        if np.any(np.diff(self.cosines) > 0):
+            raise IndexInputInvalid("Candidates must be sorted, most similar first.")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class GalleryIndex(Protocol):
+    """An index over embeddings; ids are the archive's. Not safe for several threads at once: it has one owner."""
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """How many ids are in it."""
+        ...
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """All ids in it, int64 (count,), ascending."""
+        ...
+
+    def __contains__(self, item: int, /) -> bool: ...
+
+    def add(self, ids: NDArray[np.int64], embeddings: NDArray[np.float32]) -> None:
+        """Add embeddings float32 (n, dim) under ids int64 (n,), each once; an id that is known is replaced.
+
+        Raises:
+            IndexInputInvalid: another shape, a repeated id, or a vector of length zero or not finite.
+        """
+        ...
+
+    def remove(self, ids: NDArray[np.int64]) -> None:
+        """Forget ids int64 (n,); unknown ones are ignored."""
+        ...
+
+    def search(self, embedding: NDArray[np.float32], k: int) -> Candidates:
+        """The `k` ≥ 1 most similar images to an embedding float32 (dim,), fewer if there are fewer; ties by id.
+
+        Raises:
+            IndexInputInvalid: another shape, or a vector of length zero or not finite.
+        """
+        ...
+
+    def embeddings(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """L2-normalised embeddings float32 (n, dim) of known ids int64 (n,).
+
+        Raises:
+            IndexInputInvalid: an id is unknown.
+        """
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the index into an empty folder.
+
+        Raises:
+            SnapshotInvalid: not everything could be written.
+        """
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Replace the content by what `save` wrote. The files must be known to be whole, see `snapshot`.
+
+        Raises:
+            SnapshotInvalid: the files are missing or do not fit together.
+        """
+        ...
+
+
+def normalised(embeddings: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
+    """Embeddings float32 (n, dim) divided by their length.
+
+    Raises:
+        IndexInputInvalid: another shape, or a vector of length zero or not finite.
+    """
+    if embeddings.ndim != 2 or embeddings.shape[1] != dim:
+        raise IndexInputInvalid(f"This index holds embeddings of {dim} numbers, not of shape {embeddings.shape}.")
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    if not np.all(np.isfinite(lengths)) or np.any(lengths == 0):
+        raise IndexInputInvalid("An embedding without direction (zero or not finite) cannot be compared.")
+    return np.ascontiguousarray(embeddings / lengths, dtype=np.float32)
+
+
+def checked(
+    ids: NDArray[np.int64], embeddings: NDArray[np.float32], dim: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Ids and normalised embeddings that may be added.
+
+    Raises:
+        IndexInputInvalid: another shape, a repeated id, or a vector of length zero or not finite.
+    """
+    if ids.ndim != 1 or len(ids) != len(embeddings):
+        raise IndexInputInvalid(f"There must be one id an embedding, not {ids.shape} for {embeddings.shape}.")
+    if len(np.unique(ids)) != len(ids):
+        raise IndexInputInvalid("An id was given twice in one call.")
+    return ids.astype(np.int64), normalised(embeddings, dim)
+
+
+def best(ids: NDArray[np.int64], cosines: NDArray[np.float32], k: int) -> Candidates:
+    """The `k` best of some hits, each id once, ties by id."""
+    order = np.lexsort((ids, -cosines))[:k]
+    return Candidates(ids[order], np.clip(cosines[order], -1.0, 1.0))

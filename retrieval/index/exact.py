@@ -1,0 +1,114 @@
+"""Exact search: one blocked matrix product over all embeddings (P2); for small galleries and as a yardstick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.errors import IndexInputInvalid, SnapshotInvalid
+from retrieval.index.base import Candidates, best, checked, normalised
+
+_BLOCK = 65_536
+
+
+class ExactIndex:
+    """All embeddings in one array that grows by doubling; a removed row is taken by the last one.
+
+    Source: P2, collection matching.
+    """
+
+    kind = "exact"
+
+    def __init__(self, dim: int) -> None:
+        self._dim = dim
+        self._count = 0
+        self._vectors = np.zeros((64, dim), np.float32)
+        self._ids = np.zeros(64, np.int64)
+        self._row: dict[int, int] = {}
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return self._dim
+
+    @property
+    def count(self) -> int:
+        """How many ids are in it."""
+        return self._count
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """All ids in it, int64 (count,), ascending."""
+        return np.sort(self._ids[: self._count])
+
+    def __contains__(self, item: int) -> bool:
+        return item in self._row
+
+    def add(self, ids: NDArray[np.int64], embeddings: NDArray[np.float32]) -> None:
+        """Add or replace embeddings; see `GalleryIndex.add`."""
+        ids, vectors = checked(ids, embeddings, self._dim)
+        self._reserve(self._count + len(ids))
+        for number, vector in zip(ids.tolist(), vectors, strict=True):
+            row = self._row.setdefault(number, self._count)
+            self._ids[row], self._vectors[row] = number, vector
+            self._count = max(self._count, row + 1)
+
+    def remove(self, ids: NDArray[np.int64]) -> None:
+        """Forget ids; unknown ones are ignored."""
+        for number in ids.tolist():
+            row = self._row.pop(number, None)
+            if row is None:
+                continue
+            self._count -= 1
+            if row != self._count:
+                self._ids[row], self._vectors[row] = self._ids[self._count], self._vectors[self._count]
+                self._row[int(self._ids[row])] = row
+
+    def search(self, embedding: NDArray[np.float32], k: int) -> Candidates:
+        """The `k` most similar images; see `GalleryIndex.search`."""
+        probe = normalised(embedding[None], self._dim)[0]
+        found_ids, found_cosines = np.zeros(0, np.int64), np.zeros(0, np.float32)
+        for start in range(0, self._count, _BLOCK):
+            end = min(start + _BLOCK, self._count)
+            cosines = self._vectors[start:end] @ probe
+            # All that reach the k-th place, so that ties at the edge are settled by id.
+            edge = np.partition(cosines, -k)[-k] if len(cosines) > k else np.float32(-2)
+            rows = np.flatnonzero(cosines >= edge)
+            found_ids = np.concatenate([found_ids, self._ids[start:end][rows]])
+            found_cosines = np.concatenate([found_cosines, cosines[rows]])
+        return best(found_ids, found_cosines, k)
+
+    def embeddings(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Embeddings of known ids; see `GalleryIndex.embeddings`."""
+        try:
+            return self._vectors[[self._row[number] for number in ids.tolist()]].reshape(len(ids), self._dim)
+        except KeyError as error:
+            raise IndexInputInvalid(f"Image {error.args[0]} is not in the index.") from error
+
+    def save(self, folder: Path) -> None:
+        """Write the index into an empty folder."""
+        try:
+            np.save(folder / "ids.npy", self._ids[: self._count])
+            np.save(folder / "vectors.npy", self._vectors[: self._count])
+        except OSError as error:
+            raise SnapshotInvalid(f"The index could not be written: {error.strerror or error}.") from error
+
+    def load(self, folder: Path) -> None:
+        """Replace the content by what `save` wrote."""
+        try:
+            ids, vectors = np.load(folder / "ids.npy"), np.load(folder / "vectors.npy")
+        except (OSError, ValueError) as error:
+            raise SnapshotInvalid("The stored index cannot be read.") from error
+        if vectors.shape != (len(ids), self._dim):
+            raise SnapshotInvalid("The stored index has embeddings of another length.")
+        self._count = 0
+        self._row = {}
+        self.add(ids, vectors)
+
+    def _reserve(self, rows: int) -> None:
+        if rows > len(self._ids):
+            more = max(rows, 2 * len(self._ids)) - len(self._ids)
+            self._ids = np.concatenate([self._ids, np.zeros(more, np.int64)])
+            self._vectors = np.concatenate([self._vectors, np.zeros((more, self._dim), np.float32)])

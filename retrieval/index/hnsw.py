@@ -1,0 +1,230 @@
+"""Approximate search in a navigable small-world graph (hnswlib), with that library's hazards fenced off."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import hnswlib
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.errors import IndexInputInvalid, SnapshotInvalid
+from retrieval.index.base import Candidates, best, checked, normalised
+
+# Nearer than this, two embeddings are one node: hundreds of equal nodes link only to each other, and cut others off.
+SAME_NODE = 1e-6
+_BLOCK = 1000
+# Below this many, one thread is faster, and the graph is the same each time.
+_BULK = 10_000
+_FIRST_CAPACITY = 1024
+
+
+@dataclass(frozen=True)
+class HnswOptions:
+    """Links of a node, and the width of the search while building and while querying."""
+
+    m: int = 16
+    ef_construction: int = 200
+    ef_search: int = 200
+
+
+class HnswIndex:
+    """A graph whose nodes are numbered by us and never reused; one node may stand for several ids.
+
+    A removed or replaced id leaves a deleted node behind; when these outnumber the others, the graph is built anew.
+    """
+
+    kind = "hnsw"
+
+    def __init__(self, dim: int, options: HnswOptions | None = None) -> None:
+        self._dim = dim
+        self._options = options or HnswOptions()
+        self._clear()
+
+    def _clear(self) -> None:
+        self._graph = self._new_graph(_FIRST_CAPACITY)
+        self._node: dict[int, int] = {}  # id -> its node
+        self._first = np.full(_FIRST_CAPACITY, -1, np.int64)  # node -> one of its ids; -1 = deleted
+        self._more: dict[int, list[int]] = {}  # node -> its other ids
+        self._nodes = 0  # numbers given out, deleted nodes included
+        self._deleted = 0
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return self._dim
+
+    @property
+    def count(self) -> int:
+        """How many ids are in it."""
+        return len(self._node)
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """All ids in it, int64 (count,), ascending."""
+        return np.sort(np.fromiter(self._node, np.int64, len(self._node)))
+
+    def __contains__(self, item: int) -> bool:
+        return item in self._node
+
+    def add(self, ids: NDArray[np.int64], embeddings: NDArray[np.float32]) -> None:
+        """Add or replace embeddings; see `GalleryIndex.add`."""
+        ids, vectors = checked(ids, embeddings, self._dim)
+        self._forget(ids)
+        threads = (os.cpu_count() or 1) if len(ids) >= _BULK else 1
+        self._reserve(self._nodes + len(ids))
+        for start in range(0, len(ids), _BLOCK):
+            self._add_block(ids[start : start + _BLOCK], vectors[start : start + _BLOCK], threads)
+        self._compact()
+
+    def remove(self, ids: NDArray[np.int64]) -> None:
+        """Forget ids; unknown ones are ignored."""
+        self._forget(ids)
+        self._compact()
+
+    def search(self, embedding: NDArray[np.float32], k: int) -> Candidates:
+        """The `k` most similar images; see `GalleryIndex.search`. Approximate: one may be missed."""
+        probe = normalised(embedding[None], self._dim)
+        nodes, cosines = self._nearest(probe[0], min(k, self._nodes - self._deleted))
+        counts = np.array([1 + len(self._more.get(node, ())) for node in nodes.tolist()], np.int64)
+        members = [i for node in nodes.tolist() for i in (int(self._first[node]), *self._more.get(node, ()))]
+        return best(np.array(members, np.int64), np.repeat(cosines, counts), k)
+
+    def embeddings(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Embeddings of known ids, as near as `SAME_NODE`; see `GalleryIndex.embeddings`."""
+        try:
+            nodes = [self._node[number] for number in ids.tolist()]
+        except KeyError as error:
+            raise IndexInputInvalid(f"Image {error.args[0]} is not in the index.") from error
+        return self._vectors(np.array(nodes, np.int64))
+
+    def save(self, folder: Path) -> None:
+        """Write the index into an empty folder; hnswlib does not say when it could not, so the sizes are compared."""
+        graph = folder / "graph.bin"
+        ids = np.fromiter(self._node, np.int64, len(self._node))
+        nodes = np.fromiter(self._node.values(), np.int64, len(self._node))
+        try:
+            self._graph.save_index(str(graph))
+            if graph.stat().st_size != self._graph.index_file_size():
+                raise SnapshotInvalid("The index could not be written as a whole; the disk may be full.")
+            np.save(folder / "ids.npy", ids)
+            np.save(folder / "nodes.npy", nodes)
+        except (OSError, RuntimeError) as error:
+            raise SnapshotInvalid(f"The index could not be written: {error}.") from error
+
+    def load(self, folder: Path) -> None:
+        """Replace the content by what `save` wrote."""
+        try:
+            ids, nodes = np.load(folder / "ids.npy"), np.load(folder / "nodes.npy")
+            graph = hnswlib.Index("ip", self._dim)
+            graph.load_index(str(folder / "graph.bin"), max_elements=max(_FIRST_CAPACITY, 2 * len(ids)))
+        except (OSError, ValueError, RuntimeError) as error:
+            raise SnapshotInvalid("The stored index cannot be read.") from error
+        total = graph.get_current_count()
+        live = np.unique(nodes)
+        if len(ids) != len(nodes) or (len(live) and not 0 <= live[0] <= live[-1] < total):
+            raise SnapshotInvalid("The stored index does not fit its ids.")
+        self._clear()
+        self._graph, self._nodes, self._deleted = graph, total, total - len(live)
+        self._graph.set_num_threads(1)
+        self._first = np.full(graph.get_max_elements(), -1, np.int64)
+        for number, node in zip(ids.tolist(), nodes.tolist(), strict=True):
+            self._join(number, node)
+
+    def _new_graph(self, capacity: int) -> hnswlib.Index:
+        graph = hnswlib.Index("ip", self._dim)
+        graph.init_index(capacity, M=self._options.m, ef_construction=self._options.ef_construction)
+        graph.set_num_threads(1)
+        return graph
+
+    def _reserve(self, nodes: int) -> None:
+        capacity = self._graph.get_max_elements()
+        if nodes > capacity:
+            self._graph.resize_index(max(nodes, 2 * capacity))
+            more = self._graph.get_max_elements() - len(self._first)
+            self._first = np.concatenate([self._first, np.full(more, -1, np.int64)])
+
+    def _add_block(self, ids: NDArray[np.int64], vectors: NDArray[np.float32], threads: int) -> None:
+        """Give each id a node: one that is there, one of another id in the block, or a new one."""
+        alike = vectors @ vectors.T >= 1 - SAME_NODE
+        np.fill_diagonal(alike, True)
+        leader = np.argmax(alike, axis=1)  # the first of equal vectors stands for all
+        known = self._same_nodes(vectors, threads)
+        fresh = np.flatnonzero((known < 0) & (leader == np.arange(len(ids))))
+        known[fresh] = np.arange(self._nodes, self._nodes + len(fresh))
+        self._graph.add_items(vectors[fresh], known[fresh], num_threads=threads)
+        self._nodes += len(fresh)
+        for follower in np.flatnonzero(known < 0):
+            known[follower] = known[leader[follower]]
+        for number, node in zip(ids.tolist(), known.tolist(), strict=True):
+            self._join(number, node)
+
+    def _same_nodes(self, vectors: NDArray[np.float32], threads: int) -> NDArray[np.int64]:
+        """The node that each vector equals, int64 (n,), -1 for none."""
+        if self._nodes == self._deleted:
+            return np.full(len(vectors), -1, np.int64)
+        self._graph.set_ef(32)
+        try:
+            nodes, distances = self._graph.knn_query(vectors, k=1, num_threads=threads)
+        except RuntimeError:  # nothing but deleted nodes was reached
+            return np.full(len(vectors), -1, np.int64)
+        return np.where(distances[:, 0] <= SAME_NODE, nodes[:, 0].astype(np.int64), -1)
+
+    def _join(self, number: int, node: int) -> None:
+        self._node[number] = node
+        if self._first[node] < 0:
+            self._first[node] = number
+        else:
+            self._more.setdefault(node, []).append(number)
+
+    def _forget(self, ids: NDArray[np.int64]) -> None:
+        for number in ids.tolist():
+            node = self._node.pop(number, None)
+            if node is None:
+                continue
+            others = self._more.get(node, [])
+            if number in others:
+                others.remove(number)
+            else:
+                self._first[node] = others.pop() if others else -1
+            if not others:
+                self._more.pop(node, None)
+            if self._first[node] < 0:
+                self._graph.mark_deleted(node)
+                self._deleted += 1
+
+    def _compact(self) -> None:
+        if self._deleted <= max(_FIRST_CAPACITY, self._nodes - self._deleted):
+            return
+        ids, vectors = self.ids, self.embeddings(self.ids)
+        self._clear()
+        self.add(ids, vectors)
+
+    def _nearest(self, probe: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The `k` nearest nodes int64 (k,) and their cosines float32 (k,)."""
+        if k < 1:
+            return np.zeros(0, np.int64), np.zeros(0, np.float32)
+        width = max(self._options.ef_search, k)
+        while width < 4 * (self._nodes + k):
+            self._graph.set_ef(width)
+            try:
+                nodes, distances = self._graph.knn_query(probe, k=k, num_threads=1)
+            except RuntimeError:  # fewer than k nodes were reached; a wider search reaches more
+                width *= 4
+                continue
+            return nodes[0].astype(np.int64), (1 - distances[0]).astype(np.float32)
+        return self._scan(probe, k)
+
+    def _scan(self, probe: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The same without the graph, for the rare case that parts of it cannot be reached."""
+        live = np.flatnonzero(self._first[: self._nodes] >= 0)
+        starts = range(0, len(live), _BLOCK)
+        cosines = np.concatenate([self._vectors(live[start : start + _BLOCK]) @ probe for start in starts])
+        order = np.argsort(-cosines, kind="stable")[:k]
+        return live[order], cosines[order]
+
+    def _vectors(self, nodes: NDArray[np.int64]) -> NDArray[np.float32]:
+        found = np.asarray(self._graph.get_items(nodes), np.float32) if len(nodes) else np.zeros(0, np.float32)
+        return found.reshape(len(nodes), self._dim)
