@@ -25,9 +25,18 @@ from dicom_node.codestream import with_sequential_scan
 from dicom_node.layout import COLOUR, Layout, Limits, check_file, check_inflated, checked_layout
 from dicom_node.tones import Samples, display_tones
 from dicom_node.unreadable import Defect, PixelsUnreadable
-from dicom_node.views import HeaderView, header_view
+from dicom_node.views import HeaderView, ViewKind, header_view
 
-__all__ = ["Defect", "Limits", "PixelsUnreadable", "Radiograph", "decode", "header_view", "preview"]
+__all__ = [
+    "Defect",
+    "Limits",
+    "PixelsUnreadable",
+    "Radiograph",
+    "ViewKind",
+    "decode",
+    "header_view",
+    "preview",
+]
 
 _PARSE_ERRORS = (
     ArithmeticError,
