@@ -29,6 +29,7 @@ class Row:
 def append_rows(name: str, rows: Sequence[Row]) -> Path:
     """Add rows to `results/<name>.csv`, with today's date, this machine and the versions that ran."""
     path = Path(__file__).parent / "results" / f"{name}.csv"
+    path.parent.mkdir(exist_ok=True)
     fresh = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
