@@ -97,8 +97,8 @@ def decode(
         OSError: the file cannot be opened.
     """
     bounds = limits or Limits()
-    with warnings.catch_warnings():
-        # pydicom's warnings quote values of the header, which may be patient data
+    with warnings.catch_warnings(), pydicom.config.disable_value_validation():
+        # pydicom's warnings and log entries quote values of the header, which may be patient data
         warnings.simplefilter("ignore")
         header = source if isinstance(source, Dataset) else _read(source, bounds)
         try:
@@ -120,11 +120,10 @@ def preview(radiograph: Radiograph, side: int = 1024) -> bytes:
 def _read(path: Path, limits: Limits) -> Dataset:
     check_file(path, limits)
     try:
-        with pydicom.config.disable_value_validation():
-            meta = pydicom.filereader.read_file_meta_info(path)
-            if getattr(meta.get("TransferSyntaxUID"), "is_deflated", False):
-                _check_deflated(path, int(meta.FileMetaInformationGroupLength), limits)
-            return pydicom.dcmread(path)
+        meta = pydicom.filereader.read_file_meta_info(path)
+        if getattr(meta.get("TransferSyntaxUID"), "is_deflated", False):
+            _check_deflated(path, int(meta.FileMetaInformationGroupLength), limits)
+        return pydicom.dcmread(path)
     except InvalidDicomError as error:
         raise PixelsUnreadable(Defect.NOT_DICOM) from error
     except OSError as error:
@@ -176,9 +175,10 @@ def _stored_samples(header: Dataset, layout: Layout) -> Samples:
     expected = (layout.rows, layout.columns) + ((3,) if layout.samples == 3 else ())
     if decoded.shape != expected or decoded.dtype.itemsize > 2:
         raise PixelsUnreadable(Defect.CONTRADICTORY)
+    native = np.ascontiguousarray(decoded, dtype=decoded.dtype.newbyteorder("="))
     if layout.samples == 3:
-        return np.ascontiguousarray(decoded)
-    return _significant(np.ascontiguousarray(decoded).view(f"u{decoded.dtype.itemsize}"), layout)
+        return native
+    return _significant(native.view(f"u{native.dtype.itemsize}"), layout)
 
 
 def _with_sound_scan(header: Dataset) -> Dataset:
