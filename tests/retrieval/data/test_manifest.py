@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from retrieval.data.manifest import Split, read_manifest
+from retrieval.errors import ManifestInvalid
+
+HEADER = "file,dataset,patient,split,finding,view,sex\n"
+
+
+def write(folder: Path, *lines: str) -> Path:
+    path = folder / "manifest.csv"
+    path.write_text(HEADER + "\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_rows_are_read_with_files_beside_the_manifest(tmp_path: Path) -> None:
+    rows = read_manifest(write(tmp_path, "a/1.jpg,nih,nih:1,train,no_finding,PA,F", "b/2.jpg,covid,covid:1,test,,AP,M"))
+    assert rows[0].path == tmp_path / "a/1.jpg"
+    assert [row.split for row in rows] == [Split.TRAIN, Split.TEST]
+    assert rows[1].view == "AP"
+
+
+def test_only_the_datasets_asked_for_are_kept(tmp_path: Path) -> None:
+    path = write(tmp_path, "1.jpg,nih,nih:1,train,,,", "2.jpg,covid,covid:1,test,,,")
+    assert [row.file for row in read_manifest(path, ["covid"])] == ["2.jpg"]
+
+
+def test_patient_in_two_splits_is_refused_even_in_a_dataset_not_asked_for(tmp_path: Path) -> None:
+    path = write(tmp_path, "1.jpg,nih,nih:1,train,,,", "2.jpg,nih,nih:1,test,,,", "3.jpg,covid,covid:1,test,,,")
+    with pytest.raises(ManifestInvalid, match="second split"):
+        read_manifest(path, ["covid"])
+
+
+@pytest.mark.parametrize("line", ["1.jpg,nih,nih:1,holdout,,,", "1.jpg,nih"])
+def test_unknown_split_or_short_row_is_refused(tmp_path: Path, line: str) -> None:
+    with pytest.raises(ManifestInvalid):
+        read_manifest(write(tmp_path, line))
+
+
+def test_missing_manifest_is_said_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ManifestInvalid, match="cannot be read"):
+        read_manifest(tmp_path / "none.csv")
+
+
+def test_shared_manifest_keeps_patients_apart_and_bars_evaluation_only_sets_from_training(shared: Path) -> None:
+    rows = read_manifest(shared / "data" / "manifest.csv")
+    assert len(rows) > 5000
+    assert {row.split for row in rows if row.dataset in ("covid", "lateral")} == {Split.TEST}

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retrieval.calibration import Calibration, calibration_beside
+from retrieval.codes import hamming, identity_half
+from retrieval.data.cache import prepared_images
+from retrieval.data.manifest import ImageRow, Split, read_manifest
+from retrieval.data.phantoms import phantom_images
+from retrieval.encoder import Encoder, Encodings
+from retrieval.errors import ImageNotUsable, WeightsNotUsable
+from retrieval.evaluation.metrics import weighted_auc
+from retrieval.evaluation.run import dataset_pairs, encode_all
+from retrieval.gate import NOT_FRONTAL, UNINFORMATIVE
+from retrieval.preprocess import prepare
+from retrieval.weights import DEFAULT_NAME, find_weights
+
+PEOPLE, EXAMS = 5, 2
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return Encoder.load(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def chests() -> np.ndarray:
+    """Synthetic chests uint8 (people · exams, 256, 256) of people the network has not seen."""
+    return phantom_images(PEOPLE, EXAMS, seed=90210).reshape(-1, 256, 256)
+
+
+@pytest.fixture(scope="module")
+def encodings(encoder: Encoder, chests: np.ndarray) -> Encodings:
+    return encoder.encode(chests)
+
+
+def test_encoding_is_what_is_promised(encoder: Encoder, encodings: Encodings) -> None:
+    n = PEOPLE * EXAMS
+    assert encodings.embedding.shape == (n, encoder.dim)
+    assert encodings.embedding.dtype == np.float32
+    assert np.allclose(np.linalg.norm(encodings.embedding, axis=1), 1.0, atol=1e-3)
+    assert encodings.code.shape == (n, encoder.bits // 8)
+    assert encodings.code.dtype == np.uint8
+    assert encodings.attention.ndim == 3
+    assert encodings.attention.min() >= 0
+    assert encodings.attention.max() <= 1
+    assert len(encoder.model_id) == 12
+
+
+def test_same_image_is_encoded_the_same_again(encoder: Encoder, chests: np.ndarray, encodings: Encodings) -> None:
+    again = encoder.encode(chests)
+    assert np.array_equal(again.embedding, encodings.embedding)
+    assert np.array_equal(again.code, encodings.code)
+
+
+def test_neighbours_in_a_batch_do_not_matter(encoder: Encoder, chests: np.ndarray, encodings: Encodings) -> None:
+    alone = encoder.encode(chests[3:4])
+    assert float(alone.embedding[0] @ encodings.embedding[3]) > 0.999
+
+
+def test_both_precisions_recognise_alike(chests: np.ndarray) -> None:
+    full, half = (Encoder.load(device="cpu", precision=precision).encode(chests) for precision in ("fp32", "bf16"))
+    assert (full.embedding * half.embedding).sum(axis=1).min() > 0.99
+    assert hamming(full.code, half.code).max() <= 8
+
+
+def test_each_synthetic_person_is_nearer_to_itself_than_to_others(encodings: Encodings) -> None:
+    similarity = encodings.embedding @ encodings.embedding.T
+    person = np.arange(PEOPLE * EXAMS) // EXAMS
+    np.fill_diagonal(similarity, -1)
+    assert (person[similarity.argmax(axis=1)] == person).mean() >= 0.8
+
+
+def test_usual_synthetic_chests_pass_the_gate(encodings: Encodings) -> None:
+    assert encodings.gate.suitable.all(), encodings.gate.reason
+
+
+def test_wrong_images_do_not_pass_the_gate(encoder: Encoder, chests: np.ndarray) -> None:
+    noise = prepare(np.random.default_rng(0).random((300, 300)).astype(np.float32))
+    ramp = prepare(np.linspace(0, 1, 300, dtype=np.float32)[:, None] * np.ones((1, 300), dtype=np.float32))
+    turned, inverted, upside_down = (
+        np.ascontiguousarray(x) for x in (np.rot90(chests[0]), 255 - chests[0], chests[0][::-1])
+    )
+    blank = prepare(np.zeros((300, 300), dtype=np.float32))
+    reading = encoder.encode(np.stack([noise, ramp, turned, inverted, upside_down, blank])).gate
+    assert not reading.suitable.any(), reading.reason
+    assert reading.reason[2:5] == (NOT_FRONTAL,) * 3
+    assert reading.reason[5] == UNINFORMATIVE
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((1, 128, 128), dtype=np.uint8),
+        np.zeros((1, 256, 256), dtype=np.float32),
+        np.zeros((0, 256, 256), dtype=np.uint8),
+        np.zeros((256, 256), dtype=np.uint8),
+    ],
+)
+def test_images_that_were_not_prepared_are_refused(encoder: Encoder, images: np.ndarray) -> None:
+    with pytest.raises(ImageNotUsable, match="Prepared images"):
+        encoder.encode(images)
+
+
+def test_missing_weights_are_named() -> None:
+    with pytest.raises(WeightsNotUsable, match="nowhere"):
+        Encoder.load("nowhere")
+
+
+def test_shipped_calibration_belongs_to_the_shipped_weights(encoder: Encoder, encodings: Encodings) -> None:
+    calibration = Calibration.load(calibration_beside(find_weights(DEFAULT_NAME)))
+    assert calibration.model_id == encoder.model_id
+    assert calibration.identity_bits == encoder.bits // 2
+    cosine = encodings.embedding @ encodings.embedding[0]
+    half = identity_half(encodings.code)
+    probability = calibration.probability(cosine.astype(np.float32), hamming(half, half[0]))
+    assert probability[0] == probability.max()
+    assert probability[1] > np.median(probability[EXAMS:])
+
+
+def rows_of(shared: Path, dataset: str) -> list[ImageRow]:
+    rows = read_manifest(shared / "data" / "manifest.csv", [dataset])
+    return [row for row in rows if row.split is Split.TEST]
+
+
+def test_adults_it_never_saw_are_recognised(encoder: Encoder, shared: Path, tmp_path: Path) -> None:
+    rows = rows_of(shared, "nih")
+    encodings = encode_all(encoder, prepared_images(rows, tmp_path, quiet=True), "nih")
+    pairs = dataset_pairs(rows, encodings)
+    assert weighted_auc(pairs.cosine, pairs.same) > 0.93
+    assert encodings.gate.suitable.mean() >= 0.98
+
+
+def test_lateral_views_are_mostly_held_back(encoder: Encoder, shared: Path, tmp_path: Path) -> None:
+    images = prepared_images(rows_of(shared, "lateral"), tmp_path, quiet=True)
+    assert encoder.encode(images).gate.suitable.mean() <= 0.25

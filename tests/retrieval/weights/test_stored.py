@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from retrieval.errors import WeightsNotUsable
+from retrieval.gate import Gate
+from retrieval.training.build import build_network
+from retrieval.training.config import NetworkConfig
+from retrieval.weights import load_weights, store_weights
+
+CARD = """name = "tiny"
+[network]
+backbone = "mobilenet_v2"
+embedding_dim = 16
+bits = 32
+findings = ["pneumonia", "bacterial", "viral", "covid19"]
+mean = [0.5, 0.5, 0.5]
+std = [0.5, 0.5, 0.5]
+input_size = 96
+"""
+
+
+def gate() -> Gate:
+    return Gate(*(torch.ones(3) for _ in Gate.__dataclass_fields__))
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.safetensors"
+    store_weights(path, build_network(NetworkConfig(embedding_dim=16, bits=32)), gate())
+    path.with_suffix(".toml").write_text(CARD, encoding="utf-8")
+    return path
+
+
+def test_loaded_network_is_the_stored_one_to_half_precision(tmp_path: Path) -> None:
+    network = build_network(NetworkConfig(embedding_dim=16, bits=32)).eval()
+    path = tmp_path / "tiny.safetensors"
+    store_weights(path, network, gate())
+    path.with_suffix(".toml").write_text(CARD, encoding="utf-8")
+    loaded = load_weights(path)
+    image = torch.rand(2, 1, 96, 96)
+    assert torch.allclose(loaded.network(image).embedding, network(image).embedding, atol=1e-2)
+    assert not loaded.network.training
+
+
+def test_identity_of_the_file_changes_with_its_content(stored: Path) -> None:
+    before = load_weights(stored).model_id
+    store_weights(stored, build_network(NetworkConfig(embedding_dim=16, bits=32)), gate())
+    assert load_weights(stored).model_id != before
+
+
+def test_weights_without_a_card_are_refused(stored: Path) -> None:
+    stored.with_suffix(".toml").unlink()
+    with pytest.raises(WeightsNotUsable, match="no card"):
+        load_weights(stored)
+
+
+def test_card_of_another_network_is_refused(stored: Path) -> None:
+    stored.with_suffix(".toml").write_text(CARD.replace("bits = 32", "bits = 64"), encoding="utf-8")
+    with pytest.raises(WeightsNotUsable, match="does not fit"):
+        load_weights(stored)
+
+
+@pytest.mark.parametrize("content", [b"", b"not tensors at all", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
+def test_damaged_file_is_refused(stored: Path, content: bytes) -> None:
+    stored.write_bytes(content)
+    with pytest.raises(WeightsNotUsable):
+        load_weights(stored)
+
+
+def test_unknown_name_lists_what_is_shipped() -> None:
+    with pytest.raises(WeightsNotUsable, match="lungprint_mobilenet_v2"):
+        load_weights("no_such_network")
