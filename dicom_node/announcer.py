@@ -1,0 +1,76 @@
+"""Telling the encoder about new images, off the path of the acknowledgement: no store ever waits for the queue."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from config.broker import Task
+
+logger = logging.getLogger(__name__)
+
+# Images that wait to be announced; what exceeds it is left to the reconciler.
+MOST_WAITING = 10_000
+
+
+class Announcer:
+    """A thread that hands the ids of new images to the queue `encode`.
+
+    An announcement makes things fast, not right: while Redis is away, announcements are dropped, and the reconciler
+    finds the images in the database.
+    """
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._waiting: queue.Queue[int | None] = queue.Queue(MOST_WAITING)
+        self._reachable = True
+        self._thread = threading.Thread(target=self._run, name="announcer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def announce(self, instance_id: int) -> None:
+        """Say that an image is RECEIVED; returns at once, whatever the queue's server does."""
+        try:
+            self._waiting.put_nowait(instance_id)
+        except queue.Full:
+            self._lost("more images wait than can be announced")
+
+    def stop(self, seconds: float) -> None:
+        """Send what waits, for so many seconds at most."""
+        try:
+            self._waiting.put_nowait(None)
+        except queue.Full:
+            return
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while (instance_id := self._waiting.get()) is not None:
+            try:
+                self._app.send_task(str(Task.ENCODE), args=[instance_id], retry=False, ignore_result=True)
+            except (OperationalError, RedisError, OSError) as error:
+                self._lost(type(error).__name__)
+                self._drop_waiting()
+            else:
+                self._reachable = True
+
+    def _drop_waiting(self) -> None:
+        """Give up what waits: each of them would run into the same time-out."""
+        for _ in range(self._waiting.qsize()):
+            try:
+                if self._waiting.get_nowait() is None:
+                    self._waiting.put_nowait(None)
+                    return
+            except queue.Empty:
+                return
+
+    def _lost(self, reason: str) -> None:
+        if self._reachable:
+            logger.warning("New images are not announced (%s); the reconciler will find them.", reason)
+        self._reachable = False

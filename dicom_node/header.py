@@ -1,0 +1,207 @@
+"""Reading what intake needs from a DICOM file's header, without its pixels and without trusting it."""
+
+from __future__ import annotations
+
+import enum
+import re
+import warnings
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+from archive.intake import Header
+from config.errors import LungprintError
+
+# What a header may inflate to: a deflated data set is read this far and no further.
+_MOST_INFLATED = 32 << 20
+_LONGEST_UID = 64
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_MOMENT = re.compile(r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.\d*)?)?)?)?([+-]\d{4})?$")
+_OFFSET = re.compile(r"([+-])(\d\d)(\d\d)")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+
+_KEYWORDS = (
+    "SpecificCharacterSet",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "AccessionNumber",
+    "StudyDescription",
+    "SeriesDescription",
+    "Modality",
+    "TimezoneOffsetFromUTC",
+    "AcquisitionDateTime",
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "ContentDate",
+    "ContentTime",
+    "StudyDate",
+    "StudyTime",
+)
+_TAGS = [Tag(keyword) for keyword in _KEYWORDS]
+_LAST_TAG = max(int(tag) for tag in _TAGS)
+# Where the time of an image is looked for, in this order.
+_MOMENTS = (("AcquisitionDate", "AcquisitionTime"), ("ContentDate", "ContentTime"), ("StudyDate", "StudyTime"))
+
+
+class HeaderDefect(enum.StrEnum):
+    """What is wrong with a header; the value is shown to the administrator and holds no patient data."""
+
+    NOT_DICOM = "not a DICOM file"
+    BROKEN = "the header cannot be parsed"
+    NO_SYNTAX = "the file does not say its transfer syntax"
+    NO_CLASS = "no valid SOP Class UID"
+    NO_INSTANCE = "no valid SOP Instance UID"
+    NO_STUDY = "no valid Study Instance UID"
+    NO_SERIES = "no valid Series Instance UID"
+
+
+class HeaderUnreadable(LungprintError):
+    """A file has no header that could be filed; `reason` is one plain phrase without patient data."""
+
+    def __init__(self, defect: HeaderDefect) -> None:
+        self.defect = defect
+        self.reason = defect.value
+        super().__init__(f"The file was refused: {self.reason}.")
+
+
+def read_header(path: Path) -> Header:
+    """The header of a file in DICOM format (PS3.10).
+
+    Texts are decoded by the data set's own character sets, stripped, and clipped to the archive's columns. Demographics
+    and descriptions may be missing or nonsense; the four UIDs and the transfer syntax may not.
+
+    Raises:
+        HeaderUnreadable: whatever is wrong with the file, never another error of a parser.
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's warnings quote values
+        try:
+            syntax = read_file_meta(file)
+            start = file.tell()
+            dataset = _read(file, syntax, _after_the_last_tag)
+            if "SeriesInstanceUID" not in dataset:
+                # Elements in the wrong order: look everywhere before the pixels.
+                file.seek(start)
+                dataset = _read(file, syntax, _at_pixels)
+            return _header(dataset, syntax)
+        except (HeaderUnreadable, OSError):
+            raise
+        except Exception as error:
+            # Parsers answer garbage with errors of every kind; all of them mean the same here.
+            raise HeaderUnreadable(HeaderDefect.BROKEN) from error
+
+
+def read_file_meta(file: BinaryIO) -> UID:
+    """The transfer syntax that a file names; the file is left at the first byte of its data set.
+
+    Raises:
+        HeaderUnreadable: not a DICOM file, or one that does not say.
+        OSError: the file cannot be read.
+    """
+    if file.read(132)[128:] != b"DICM":
+        raise HeaderUnreadable(HeaderDefect.NOT_DICOM)
+    try:
+        meta = read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2)
+        syntax = _uid(meta, "TransferSyntaxUID", HeaderDefect.NO_SYNTAX)
+    except (HeaderUnreadable, OSError):
+        raise
+    except Exception as error:
+        raise HeaderUnreadable(HeaderDefect.BROKEN) from error
+    return UID(syntax)
+
+
+def _read(file: BinaryIO, syntax: UID, stop: Callable[[BaseTag, str | None, int], bool]) -> Dataset:
+    if syntax == DeflatedExplicitVRLittleEndian:
+        # pydicom itself would inflate all of it, however large.
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        file = BytesIO(inflater.decompress(file.read(_MOST_INFLATED), _MOST_INFLATED))
+    implicit, little = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
+    return read_dataset(file, implicit, little, stop_when=stop, specific_tags=list(_TAGS))
+
+
+def _after_the_last_tag(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return int(tag) > _LAST_TAG
+
+
+def _at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return int(tag) >> 16 == 0x7FE0
+
+
+def _header(dataset: Dataset, syntax: UID) -> Header:
+    return Header(
+        sop_class_uid=_uid(dataset, "SOPClassUID", HeaderDefect.NO_CLASS),
+        sop_instance_uid=_uid(dataset, "SOPInstanceUID", HeaderDefect.NO_INSTANCE),
+        transfer_syntax_uid=str(syntax),
+        study_instance_uid=_uid(dataset, "StudyInstanceUID", HeaderDefect.NO_STUDY),
+        series_instance_uid=_uid(dataset, "SeriesInstanceUID", HeaderDefect.NO_SERIES),
+        patient_id=_text(dataset, "PatientID", 128),
+        issuer=_text(dataset, "IssuerOfPatientID", 128),
+        name=_text(dataset, "PatientName", 512),
+        birth_date=_text(dataset, "PatientBirthDate", 16),
+        sex=_text(dataset, "PatientSex", 16),
+        accession_number=_text(dataset, "AccessionNumber", 64),
+        study_description=_text(dataset, "StudyDescription", 256),
+        series_description=_text(dataset, "SeriesDescription", 256),
+        modality=_text(dataset, "Modality", 16),
+        acquired_at=_acquired_at(dataset),
+    )
+
+
+def _uid(dataset: Dataset, keyword: str, defect: HeaderDefect) -> str:
+    value = _text(dataset, keyword, 1 << 10)
+    if len(value) > _LONGEST_UID or not _UID.fullmatch(value):
+        raise HeaderUnreadable(defect)
+    return value
+
+
+def _text(dataset: Dataset, keyword: str, longest: int) -> str:
+    """A value as text, "" when it is absent or cannot be decoded at all."""
+    try:
+        value = dataset.get(keyword)
+    except (ValueError, TypeError, AttributeError, LookupError, NotImplementedError):
+        return ""
+    return "" if value is None else _CONTROL.sub(" ", str(value)).strip()[:longest].rstrip()
+
+
+def _acquired_at(dataset: Dataset) -> datetime | None:
+    """When the image was made, by the header's own zone or else this machine's; None when it does not say."""
+    zone = _zone(_text(dataset, "TimezoneOffsetFromUTC", 16))
+    moments = [_text(dataset, "AcquisitionDateTime", 32)]
+    moments += [_text(dataset, day, 16) + _text(dataset, time, 16) for day, time in _MOMENTS if _text(dataset, day, 16)]
+    for moment in moments:
+        found = _MOMENT.match(moment.replace(":", ""))
+        if found is None:
+            continue
+        year, month, day, hour, minute, second = (int(part or 0) for part in found.group(*range(1, 7)))
+        try:
+            local = datetime(
+                year, month, day, hour, minute, min(second, 59), tzinfo=_zone(found.group(7) or "") or zone
+            )
+            return local.astimezone(UTC)
+        except (ValueError, OverflowError, OSError):
+            continue
+    return None
+
+
+def _zone(offset: str) -> timezone | None:
+    found = _OFFSET.fullmatch(offset)
+    if found is None:
+        return None
+    minutes = int(found[2]) * 60 + int(found[3])
+    return timezone(timedelta(minutes=-minutes if found[1] == "-" else minutes)) if minutes < 24 * 60 else None

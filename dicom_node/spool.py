@@ -1,0 +1,163 @@
+"""Data sets on their way in: written to a temporary file and digested while they arrive, never held in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import tempfile
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import UID
+from pynetdicom.dsutils import create_file_meta
+
+from config.paths import DataDir
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+SUFFIX = ".part"
+# Free space is looked at again each time this many bytes of one image have come.
+_LOOK_AGAIN = 64 << 20
+_PREAMBLE = b"\x00" * 128 + b"DICM"
+
+
+class IncomingFile(BytesIO):
+    """One data set being received: `write` appends to a file with a DICOM header of ours before it.
+
+    Looks like the buffer in which pynetdicom collects a data set, but keeps nothing in memory. `write` never raises:
+    after a failure it drops what comes, and `failure` says what went wrong. The file is removed by `close`, unless
+    it was taken away before.
+
+    Attributes:
+        path: the temporary file; None when there is none.
+        failure: None while all is well.
+        length: bytes of the data set so far.
+    """
+
+    def __init__(self, folder: Path, file_meta: bytes, min_free: int) -> None:
+        super().__init__()
+        self.path: Path | None = None
+        self.failure: OSError | None = None
+        self.length = 0
+        self._folder = folder
+        self._min_free = min_free
+        self._look_at = _LOOK_AGAIN
+        self._digest = hashlib.sha256()
+        self._descriptor = -1
+        try:
+            _check_space(folder, min_free)
+            self._descriptor, name = tempfile.mkstemp(suffix=SUFFIX, dir=folder)
+            self.path = Path(name)
+            self._append(memoryview(_PREAMBLE + file_meta))
+        except OSError as error:
+            self.fail(error)
+
+    @property
+    def file_sha256(self) -> str:
+        """Digest of the data set so far, without the file's header."""
+        return self._digest.hexdigest()
+
+    def write(self, data: Buffer, /) -> int:
+        """Append a piece of the data set; returns its length."""
+        piece = memoryview(data)
+        if self.failure is None:
+            try:
+                self._digest.update(piece)
+                self._append(piece)
+                self.length += len(piece)
+                if self.length >= self._look_at:
+                    self._look_at += _LOOK_AGAIN
+                    _check_space(self._folder, self._min_free)
+            except OSError as error:
+                self.fail(error)
+        return len(piece)
+
+    def fail(self, error: OSError) -> None:
+        """Give the file up for this reason."""
+        self.failure = error
+        self._remove()
+
+    def finish(self) -> Path:
+        """No more is coming: the complete file, not yet synced.
+
+        Raises:
+            OSError: receiving it has failed.
+        """
+        if self.failure is not None:
+            raise self.failure
+        if self.path is None:
+            raise OSError(errno.ENOENT, "the file was taken away already")
+        self._close_descriptor()
+        return self.path
+
+    def close(self) -> None:
+        """Forget the data set; whoever wants to keep the file has moved it before."""
+        if not self.closed:
+            self._remove()
+        super().close()
+
+    def _append(self, piece: memoryview) -> None:
+        while piece:
+            piece = piece[os.write(self._descriptor, piece) :]
+
+    def _close_descriptor(self) -> None:
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+    def _remove(self) -> None:
+        try:
+            self._close_descriptor()
+        except OSError as error:
+            self.failure = self.failure or error
+        if self.path is not None:
+            with contextlib.suppress(FileNotFoundError):
+                self.path.unlink()
+            self.path = None
+
+
+class Spool:
+    """The folder in which files are received.
+
+    Args:
+        min_free: bytes that stay free; below that, nothing is taken in.
+    """
+
+    def __init__(self, folder: DataDir, min_free: int) -> None:
+        self._folder = folder.incoming
+        self._min_free = min_free
+
+    def open(self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> IncomingFile:
+        """A file for the data set that is about to come; one that has failed already when there is no space."""
+        meta = _file_meta(sop_class_uid, sop_instance_uid, transfer_syntax_uid)
+        return IncomingFile(self._folder, meta, self._min_free)
+
+    def sweep(self) -> int:
+        """Remove what an earlier process left half received; returns how many files. No other process may receive."""
+        leftovers = [path for path in self._folder.iterdir() if path.name.endswith(SUFFIX)]
+        for path in leftovers:
+            path.unlink()
+        return len(leftovers)
+
+
+def _check_space(folder: Path, min_free: int) -> None:
+    space = os.statvfs(folder)
+    if space.f_bavail * space.f_frsize < min_free:
+        raise OSError(errno.ENOSPC, "less free space than dicom.min_free_mib")
+
+
+def _file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
+    meta = create_file_meta(
+        sop_class_uid=UID(sop_class_uid),
+        sop_instance_uid=UID(sop_instance_uid),
+        transfer_syntax=UID(transfer_syntax_uid),
+    )
+    buffer = DicomBytesIO()
+    write_file_meta_info(buffer, meta)
+    return buffer.getvalue()
