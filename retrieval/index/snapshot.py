@@ -47,14 +47,13 @@ def write_snapshot(index: GalleryIndex, kind: str, model_id: str, folder: Path) 
     Raises:
         SnapshotInvalid: it could not be written as a whole; nothing has changed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     present = snapshots(folder)
     number = 1 + max((int(path.name.removeprefix(_PREFIX)) for path in present), default=0)
     unfinished, finished = folder / f"{_UNFINISHED}{number:08}", folder / f"{_PREFIX}{number:08}"
     try:
         for left_behind in folder.glob(f"{_UNFINISHED}*"):
             shutil.rmtree(left_behind)
-        unfinished.mkdir()
+        unfinished.mkdir(parents=True)
         index.save(unfinished)
         files = {file.name: _digest(file) for file in sorted(unfinished.iterdir())}
         manifest = Manifest(FORMAT, kind, model_id, index.dim, index.count, files)

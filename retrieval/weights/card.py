@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,19 @@ def find_weights(name_or_path: str | Path) -> Path:
     raise WeightsNotUsable(
         f"There are no weights {str(name_or_path)!r}; give a file, or one of those shipped: {shipped}."
     )
+
+
+def model_id_of(weights: Path) -> str:
+    """Short digest of a weight file, stored with every code so that codes of different networks are never compared.
+
+    Raises:
+        WeightsNotUsable: it cannot be read.
+    """
+    try:
+        with weights.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    except OSError as error:
+        raise WeightsNotUsable(f"The weight file {weights} cannot be read: {error.strerror}.") from error
 
 
 def read_card(weights: Path) -> Card:

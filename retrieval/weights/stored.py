@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from retrieval.errors import WeightsNotUsable
 from retrieval.gate import Gate
 from retrieval.networks import AttentionHashNetwork, Backbone
-from retrieval.weights.card import Card, find_weights, read_card
+from retrieval.weights.card import Card, find_weights, model_id_of, read_card
 
 _NETWORK, _GATE = "network.", "gate."
 
@@ -38,7 +37,6 @@ def load_weights(name_or_path: str | Path) -> Loaded:
     path = find_weights(name_or_path)
     card = read_card(path)
     try:
-        data = path.read_bytes()
         stored = load_file(path)
         network = AttentionHashNetwork(
             Backbone(card.backbone), card.embedding_dim, card.bits, len(card.findings), card.mean, card.std
@@ -47,7 +45,7 @@ def load_weights(name_or_path: str | Path) -> Loaded:
         gate = Gate.from_tensors(_part(stored, _GATE))
     except (OSError, SafetensorError, RuntimeError, KeyError) as error:
         raise WeightsNotUsable(f"The weight file {path} does not fit its card: {error}.") from error
-    return Loaded(network.eval(), gate, card, hashlib.sha256(data).hexdigest()[:12])
+    return Loaded(network.eval(), gate, card, model_id_of(path))
 
 
 def store_weights(path: Path, network: AttentionHashNetwork, gate: Gate) -> None:

@@ -15,7 +15,7 @@ from retrieval.verdict import Evidence, Person, Rates, Verdict, VerdictKind, jud
 RATES = Rates(misfiled=0.001, duplicate=0.002, owner_in_gallery=0.5)
 FLOOR = 0.02
 # A busy machine is no error.
-patient = settings(deadline=None)
+patient = settings(deadline=None, max_examples=60)
 
 log_ratios = st.lists(st.floats(-12, 14), min_size=1, max_size=6)
 rates = st.builds(Rates, st.floats(1e-6, 0.01), st.floats(1e-6, 0.02), st.floats(0.05, 0.95))

@@ -1,0 +1,244 @@
+"""The one owner of the index in memory: loads it, catches up with the database, keeps snapshots, answers searches."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archive import gallery
+from archive.database import Database
+from archive.gallery import Probe
+from config.errors import LungprintError
+from config.paths import DataDir
+from config.settings import IndexOptions, Settings
+from retrieval.calibration import Calibration, calibration_beside
+from retrieval.errors import CalibrationInvalid, SnapshotInvalid
+from retrieval.index import Candidates, ExactIndex, GalleryIndex, HnswIndex, HnswOptions, Ranked, rerank
+from retrieval.index.snapshot import discard, load_snapshot, snapshots, write_snapshot
+from retrieval.weights.card import find_weights, model_id_of, read_card
+from workers.rows import GalleryRows
+
+logger = logging.getLogger(__name__)
+
+# Images fetched and added in one go while catching up.
+BULK = 20_000
+# A killed owner's lock is free at once; this is for one that is still writing its last snapshot.
+WAIT_SECONDS = 60.0
+
+
+class IndexOwned(LungprintError):
+    """Another process owns the index."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """What matching needs to know of the network at work: its id, its sizes, and what its similarities are worth."""
+
+    model_id: str
+    dim: int
+    bits: int
+    calibration: Calibration
+
+
+def network_at_work(settings: Settings) -> Network:
+    """The network that the settings name, without loading it.
+
+    Raises:
+        WeightsNotUsable: there are no such weights.
+        CalibrationInvalid: its calibration is missing or belongs to other weights.
+    """
+    weights = find_weights(settings.encoder.weights)
+    card, model_id = read_card(weights), model_id_of(weights)
+    calibration = Calibration.load(calibration_beside(weights))
+    if calibration.model_id != model_id:
+        raise CalibrationInvalid(f"The calibration beside {weights} belongs to other weights; fit it again.")
+    return Network(model_id, card.embedding_dim, card.bits, calibration)
+
+
+class IndexOwner:
+    """The gallery in memory. Make one with `open_owner`; all its methods may be called from any thread."""
+
+    def __init__(
+        self, database: Database, settings: Settings, folder: DataDir, network: Network, lock: IO[str]
+    ) -> None:
+        self.network = network
+        self.rows = GalleryRows(network.bits // 8)
+        self._database = database
+        self._options = settings.index
+        self._folder = folder
+        self._lock_file = lock
+        self._lock = threading.RLock()
+        self._index: GalleryIndex = make_index(settings.index, network.dim)
+        self._since_snapshot = 0
+
+    @property
+    def index(self) -> GalleryIndex:
+        """The index itself."""
+        return self._index
+
+    def start(self) -> None:
+        """Load the snapshot if it is whole, and make the index equal to what the database says."""
+        began = time.monotonic()
+        self._load()
+        loaded = self._index.count
+        with self._database.read() as session:
+            for page in gallery.pages(session, self.network.model_id):
+                self.rows.add(page.instance, page.person, page.code)
+            if other := gallery.count_outdated(session, self.network.model_id):
+                logger.warning("%d images have codes of other weights and join when they are encoded again", other)
+        present, wanted = self._index.ids, np.sort(self.rows.ids)
+        stale = np.setdiff1d(present, wanted, assume_unique=True)
+        missing = np.setdiff1d(wanted, present, assume_unique=True)
+        self._index.remove(stale)
+        for start in range(0, len(missing), BULK):
+            with self._database.read() as session:
+                found = gallery.embeddings_of(session, missing[start : start + BULK].tolist())
+            self._index.add(found.instance, found.embedding)
+        self._since_snapshot = len(missing) + len(stale)
+        logger.info(
+            "index ready in %.1f s: %d images of %d persons, %d from the snapshot, %d from the database",
+            time.monotonic() - began,
+            self._index.count,
+            self.rows.person_count,
+            loaded - len(stale),
+            len(missing),
+        )
+        self._snapshot_if_due()
+
+    def add(self, probe: Probe) -> None:
+        """Let a matched image join the gallery; again is the same as once."""
+        with self._lock:
+            if probe.instance_id in self._index and probe.instance_id in self.rows:
+                return
+            ids = np.array([probe.instance_id], np.int64)
+            self.rows.add(ids, np.array([probe.person], np.int64), probe.code[None])
+            self._index.add(ids, probe.embedding[None])
+            self._since_snapshot += 1
+            self._snapshot_if_due()
+
+    def candidates(self, probe: Probe) -> Ranked:
+        """Images of others that are most like the probe, after the re-rank; none of its own label.
+
+        For an image without Patient ID, neither are others without one: there is no label that could be wrong.
+        """
+        with self._lock:
+            # The probe's own images may fill the list: ask for so many more.
+            own = min(self.rows.images_of(probe.person), 4 * self._options.candidates)
+            found = self._index.search(probe.embedding, self._options.candidates + own)
+            persons, codes = self.rows.at(found.ids)
+            others = (persons != probe.person) & (found.ids != probe.instance_id)
+            if not probe.is_labelled:
+                others &= persons > 0
+            chosen = np.flatnonzero(others)[: self._options.candidates]
+            candidates = Candidates(found.ids[chosen], found.cosines[chosen])
+            return rerank(probe.code, candidates, codes[chosen], self._options.keep)
+
+    def persons_of(self, ids: NDArray[np.int64]) -> list[int]:
+        """The persons of gallery images int64 (n,), each once, in the order of first appearance."""
+        with self._lock:
+            return list(dict.fromkeys(self.rows.at(ids)[0].tolist()))
+
+    def other_persons(self, probe: Probe) -> int:
+        """How many persons the gallery holds besides the probe's own."""
+        with self._lock:
+            return self.rows.person_count - (1 if self.rows.images_of(probe.person) else 0)
+
+    def search(self, embedding: NDArray[np.float32], k: int) -> Candidates:
+        """The `k` images most like an embedding float32 (dim,)."""
+        with self._lock:
+            return self._index.search(embedding, k)
+
+    def embeddings(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Embeddings float32 (n, dim) of gallery images int64 (n,)."""
+        with self._lock:
+            return self._index.embeddings(ids)
+
+    def snapshot(self) -> bool:
+        """Write a snapshot if anything has changed since the last one; whether one was written. Failure is logged."""
+        with self._lock:
+            if not self._since_snapshot:
+                return False
+            try:
+                write_snapshot(self._index, self._options.kind, self.network.model_id, self._folder.index)
+            except SnapshotInvalid as error:
+                logger.error("the index goes on without a new snapshot: %s", error)
+                return False
+            finally:
+                # After a failure, too, the next try waits its turn instead of slowing down every image.
+                self._since_snapshot = 0
+            return True
+
+    def close(self) -> None:
+        """Write a last snapshot and let the next owner in."""
+        self.snapshot()
+        self._lock_file.close()
+
+    def _load(self) -> None:
+        for snapshot in snapshots(self._folder.index):
+            try:
+                load_snapshot(self._index, self._options.kind, self.network.model_id, snapshot)
+                return
+            except SnapshotInvalid as error:
+                logger.warning("index snapshot refused, the index is rebuilt from the database: %s", error)
+                self._index = make_index(self._options, self.network.dim)
+                discard(snapshot)
+
+    def _snapshot_if_due(self) -> None:
+        # A snapshot costs time in proportion to the gallery; so does the wait for the next one.
+        if self._since_snapshot >= max(self._options.snapshot_every, self._index.count // 50):
+            self.snapshot()
+
+
+def make_index(options: IndexOptions, dim: int) -> GalleryIndex:
+    """An empty index of the configured kind."""
+    if options.kind == "exact":
+        return ExactIndex(dim)
+    return HnswIndex(dim, HnswOptions(options.m, options.ef_construction, options.ef_search))
+
+
+def open_owner(
+    database: Database,
+    settings: Settings,
+    folder: DataDir,
+    network: Network | None = None,
+    wait_seconds: float = WAIT_SECONDS,
+) -> IndexOwner:
+    """Become the owner of the index of a data folder, ready to answer.
+
+    Args:
+        network: by default the one that the settings name.
+        wait_seconds: how long to wait for an owner that is about to end.
+
+    Raises:
+        IndexOwned: another process is the owner.
+        WeightsNotUsable, CalibrationInvalid: see `network_at_work`.
+    """
+    network = network or network_at_work(settings)
+    lock = (folder.run / "index.lock").open("w")
+    try:
+        _acquire(lock, wait_seconds)
+        owner = IndexOwner(database, settings, folder, network, lock)
+        owner.start()
+    except BaseException:
+        lock.close()
+        raise
+    return owner
+
+
+def _acquire(lock: IO[str], wait_seconds: float) -> None:
+    until = time.monotonic() + wait_seconds
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if time.monotonic() >= until:
+                raise IndexOwned("Another process owns the index of this data folder; only one may.") from error
+            time.sleep(0.1)

@@ -1,0 +1,207 @@
+"""The match task: compare an encoded image with its label's priors and everybody else, and write down the verdict."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from archive import gallery, progress
+from archive.alerts import Finding, label_key, pixels_key, raise_alert, record_key
+from archive.database import Database
+from archive.gallery import Images, Probe, Twin
+from archive.models import Instance, now
+from archive.states import AlertKind, ImageState, check_step
+from config.settings import Settings
+from retrieval.codes import hamming, identity_half
+from retrieval.verdict import Evidence, Person, Rates, Verdict, VerdictKind, judge
+from workers.index_owner import IndexOwner, Network
+
+logger = logging.getLogger(__name__)
+
+_ALERTS = {
+    VerdictKind.WRONG_PATIENT: AlertKind.WRONG_PATIENT,
+    VerdictKind.PRIOR_MISMATCH: AlertKind.PRIOR_MISMATCH,
+    VerdictKind.DUPLICATE_RECORD: AlertKind.DUPLICATE_RECORD,
+    VerdictKind.DUPLICATE_IMAGE: AlertKind.DUPLICATE_IMAGE,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A probe against some images.
+
+    Attributes:
+        images: n images. cosines: float64 (n,). log_ratios, probabilities: float64 (n,), see `Calibration`.
+    """
+
+    images: Images
+    cosines: NDArray[np.float64]
+    log_ratios: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
+
+    def persons(self) -> tuple[Person, ...]:
+        """The comparisons by person."""
+        numbers = np.unique(self.images.person).tolist()
+        return tuple(Person(number, self.log_ratios[self.images.person == number]) for number in numbers)
+
+    def best(self, person: int) -> int:
+        """Row of a person's image that is most alike; ties by cosine, then by id."""
+        rows = np.flatnonzero(self.images.person == person)
+        order = np.lexsort((self.images.instance[rows], -self.cosines[rows], -self.log_ratios[rows]))
+        return int(rows[order[0]])
+
+
+@dataclass(frozen=True, eq=False)
+class Examination:
+    """Everything a verdict stands on."""
+
+    probe: Probe
+    own: Comparison
+    others: Comparison
+    twin: Twin | None
+    evidence: Evidence
+    verdict: Verdict
+
+
+def match(owner: IndexOwner, database: Database, settings: Settings, instance_id: int) -> str:
+    """`match_image`, with a failure of one image counted as an attempt, so that it ends as a dead letter.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database is away; the image stays where it is.
+    """
+    try:
+        return match_image(owner, database, settings, instance_id)
+    except Exception as error:
+        logger.exception("image %d was not matched", instance_id)
+        with database.write() as session:
+            reason = f"matching failed: {type(error).__name__}"
+            state = progress.record_failure(session, instance_id, reason, settings.workers)
+        return str(state or "gone")
+
+
+def match_image(owner: IndexOwner, database: Database, settings: Settings, instance_id: int) -> str:
+    """Give an ENCODED image its verdict and let it join the index; again, or after a crash, the result is the same.
+
+    Alert and state are committed together; only then the image joins the index, which catches up at start with whatever
+    was committed. A MATCHED image only joins the index. An image in another state, or with codes of other weights, is
+    left to those who move it on.
+
+    Returns:
+        what came of it: a verdict, or the image's state when there was nothing to do; `gone` if there is no such image.
+    """
+    with database.read() as session:
+        probe = gallery.load_probe(session, instance_id)
+        if probe is None:
+            return "gone"
+        if probe.model_id != owner.network.model_id:
+            return str(probe.state)
+        found = examine(session, owner, settings, probe) if probe.state is ImageState.ENCODED else None
+    if found is not None:
+        with database.write() as session:
+            _conclude(session, settings, owner, found)
+    if probe.state in (ImageState.ENCODED, ImageState.MATCHED):
+        owner.add(probe)
+    return str(probe.state) if found is None else str(found.verdict.kind)
+
+
+def examine(session: Session, owner: IndexOwner, settings: Settings, probe: Probe) -> Examination:
+    """Compare a probe with everything that matters and judge; nothing is written."""
+    model_id = owner.network.model_id
+    ranked = owner.candidates(probe)
+    own = compare(owner.network, probe, gallery.priors(session, probe, model_id))
+    likely = owner.persons_of(ranked.ids)
+    others = compare(owner.network, probe, gallery.images_of(session, likely, probe, model_id))
+    twin = gallery.same_pixels(session, probe)
+    evidence = Evidence(
+        own=Person(probe.person, own.log_ratios) if len(own.images) else None,
+        others=others.persons(),
+        other_persons=owner.other_persons(probe),
+        same_pixels=twin is not None,
+    )
+    options = settings.verdict
+    rates = Rates(options.base_rate, options.duplicate_rate, options.owner_in_gallery)
+    return Examination(probe, own, others, twin, evidence, judge(evidence, rates, options.min_probability))
+
+
+def compare(network: Network, probe: Probe, images: Images) -> Comparison:
+    """Compare a probe with images one by one."""
+    if not len(images):
+        nothing = np.zeros(0)
+        return Comparison(images, nothing, nothing, nothing)
+    cosines = np.clip(images.embedding @ probe.embedding, -1.0, 1.0)
+    distances = hamming(identity_half(images.code), identity_half(probe.code))
+    return Comparison(
+        images,
+        cosines.astype(np.float64),
+        network.calibration.log_likelihood_ratio(cosines, distances),
+        network.calibration.probability(cosines, distances),
+    )
+
+
+def _conclude(session: Session, settings: Settings, owner: IndexOwner, found: Examination) -> None:
+    """Write alert and state in one transaction, unless another delivery of the same message was faster."""
+    instance = session.get(Instance, found.probe.instance_id, with_for_update=True)
+    if instance is None or instance.state is not ImageState.ENCODED:
+        return
+    moment = now()
+    if found.verdict.kind in _ALERTS:
+        raise_alert(session, settings, _finding(session, settings, owner, found), at=moment)
+    check_step(instance.state, ImageState.MATCHED)
+    instance.state, instance.matched_at, instance.due_at = ImageState.MATCHED, moment, moment
+    instance.attempts, instance.reason = 0, ""
+    instance.verdict, instance.probability = found.verdict.kind.value, found.verdict.probability
+
+
+def _finding(session: Session, settings: Settings, owner: IndexOwner, found: Examination) -> Finding:
+    probe, verdict = found.probe, found.verdict
+    other: int | None = None
+    key = label_key(probe.instance_id)
+    if found.twin is not None:
+        other, key = found.twin.instance_id, pixels_key(probe.instance_id)
+    elif verdict.other is not None:
+        other = int(found.others.images.instance[found.others.best(verdict.other)])
+        if verdict.kind is VerdictKind.DUPLICATE_RECORD:
+            key = record_key(probe.person, verdict.other)
+    return Finding(
+        key=key,
+        kind=_ALERTS[verdict.kind],
+        probability=verdict.probability,
+        instance_id=probe.instance_id,
+        patient_pk=probe.patient_pk,
+        other_instance_id=other,
+        other_patient_pk=None if other is None else session.get_one(Instance, other).patient_pk,
+        evidence={
+            "cause": "comparison" if found.twin is None else "same_pixels",
+            "gallery_patients": owner.rows.person_count,
+            "gallery_images": len(owner.rows),
+            "base_rate": settings.verdict.base_rate,
+            "own": _summary(found.own, found.evidence.own),
+            "other": _summary_of_best(found),
+        },
+    )
+
+
+def _summary_of_best(found: Examination) -> dict[str, Any] | None:
+    ranked = found.evidence.ranked
+    if not ranked:
+        return None
+    runner_up = ranked[1].log_ratio if len(ranked) > 1 else None
+    return {**_summary(found.others, ranked[0]), "runner_up_log_lr": runner_up}
+
+
+def _summary(comparison: Comparison, person: Person | None) -> dict[str, Any]:
+    if person is None:
+        return {"images": 0, "log_lr": None, "best_instance": None, "best_cosine": None, "best_probability": None}
+    best = comparison.best(person.number)
+    return {
+        "images": len(person.log_ratios),
+        "log_lr": person.log_ratio,
+        "best_instance": int(comparison.images.instance[best]),
+        "best_cosine": float(comparison.cosines[best]),
+        "best_probability": float(comparison.probabilities[best]),
+    }
