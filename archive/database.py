@@ -33,7 +33,10 @@ class Database:
     def __init__(self, url: str) -> None:
         try:
             self.engine: Engine = create_engine(
-                url, pool_pre_ping=not url.startswith("sqlite"), connect_args=_arguments(url)
+                url,
+                pool_pre_ping=not url.startswith("sqlite"),
+                connect_args=_arguments(url),
+                hide_parameters=True,  # errors are logged, values are patient data
             )
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise ConfigurationError(f"The option database.url is not usable: {type(error).__name__}.") from error

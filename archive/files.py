@@ -29,6 +29,16 @@ class ImageFiles:
     def __init__(self, folder: DataDir) -> None:
         self._folder = folder
 
+    def prepare(self) -> None:
+        """Make the folders that files go to, so that no image has to wait for a new folder to be synced.
+
+        Raises:
+            OSError: a folder cannot be made.
+        """
+        for number in range(256):
+            (self._folder.images / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
+        _sync(self._folder.images)
+
     def path(self, file_sha256: str) -> Path:
         """Where the file with this digest lies, whether it is there or not.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import re
-import warnings
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -89,8 +88,7 @@ def read_header(path: Path) -> Header:
         HeaderUnreadable: whatever is wrong with the file, never another error of a parser.
         OSError: the file cannot be read.
     """
-    with path.open("rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's warnings quote values
+    with path.open("rb") as file:
         try:
             syntax = read_file_meta(file)
             start = file.tell()
@@ -100,9 +98,10 @@ def read_header(path: Path) -> Header:
                 file.seek(start)
                 dataset = _read(file, syntax, _at_pixels)
             return _header(dataset, syntax)
-        except (HeaderUnreadable, OSError):
+        except HeaderUnreadable:
             raise
         except Exception as error:
+            _raise_disk_error(error)
             # Parsers answer garbage with errors of every kind; all of them mean the same here.
             raise HeaderUnreadable(HeaderDefect.BROKEN) from error
 
@@ -119,11 +118,18 @@ def read_file_meta(file: BinaryIO) -> UID:
     try:
         meta = read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2)
         syntax = _uid(meta, "TransferSyntaxUID", HeaderDefect.NO_SYNTAX)
-    except (HeaderUnreadable, OSError):
+    except HeaderUnreadable:
         raise
     except Exception as error:
+        _raise_disk_error(error)
         raise HeaderUnreadable(HeaderDefect.BROKEN) from error
     return UID(syntax)
+
+
+def _raise_disk_error(error: Exception) -> None:
+    """Let errors of the disk pass; pydicom raises OSError for garbage too, without an error number."""
+    if isinstance(error, OSError) and error.errno is not None:
+        raise error
 
 
 def _read(file: BinaryIO, syntax: UID, stop: Callable[[BaseTag, str | None, int], bool]) -> Dataset:

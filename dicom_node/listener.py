@@ -8,10 +8,9 @@ import signal
 import sys
 import threading
 import time
-import warnings
 from types import FrameType
 
-from pynetdicom import AE, _config, evt
+from pynetdicom import AE, evt
 from pynetdicom.events import Event, EventHandlerType
 
 from archive.database import Database, open_database
@@ -21,6 +20,7 @@ from config.paths import DataDir, data_dir
 from config.settings import Settings, load_settings
 from dicom_node.announcer import Announcer
 from dicom_node.association import ImageServer, is_answering
+from dicom_node.discretion import keep_values_private
 from dicom_node.peers import Peers
 from dicom_node.services import (
     IMPLEMENTATION_UID,
@@ -151,14 +151,6 @@ def _who(event: Event) -> tuple[str, str, str]:
     return str(request.calling_ae_title).strip(), str(request.called_ae_title).strip(), str(requestor.address)
 
 
-def _quiet_libraries() -> None:
-    """Keep values of headers out of the log: pydicom quotes them in warnings, pynetdicom in tracebacks."""
-    _config.LOG_HANDLER_LEVEL = "none"
-    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", module=r"pydicom|pynetdicom")
-
-
 def serve(settings: Settings, folder: DataDir) -> None:
     """Listen until SIGTERM or SIGINT.
 
@@ -193,7 +185,7 @@ def main() -> int:
         folder = data_dir(root)
         settings = load_settings(folder.root)
         logging.basicConfig(level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        _quiet_libraries()
+        keep_values_private()
         serve(settings, folder)
     except LungprintError as error:
         sys.stderr.write(f"{error}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -53,6 +54,8 @@ class IncomingFile(BytesIO):
         try:
             _check_space(folder, min_free)
             self._descriptor, name = tempfile.mkstemp(suffix=SUFFIX, dir=folder)
+            # Tells a sweep that somebody is still receiving; the lock ends with the process, however it ends.
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             self.path = Path(name)
             self._append(memoryview(_PREAMBLE + file_meta))
         except OSError as error:
@@ -93,7 +96,6 @@ class IncomingFile(BytesIO):
             raise self.failure
         if self.path is None:
             raise OSError(errno.ENOENT, "the file was taken away already")
-        self._close_descriptor()
         return self.path
 
     def close(self) -> None:
@@ -139,11 +141,18 @@ class Spool:
         return IncomingFile(self._folder, meta, self._min_free)
 
     def sweep(self) -> int:
-        """Remove what an earlier process left half received; returns how many files. No other process may receive."""
-        leftovers = [path for path in self._folder.iterdir() if path.name.endswith(SUFFIX)]
-        for path in leftovers:
-            path.unlink()
-        return len(leftovers)
+        """Remove what processes that have ended left half received; returns how many files."""
+        return sum(_remove_leftover(path) for path in self._folder.glob(f"*{SUFFIX}"))
+
+
+def _remove_leftover(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        path.unlink()
+        return True
 
 
 def _check_space(folder: Path, min_free: int) -> None:

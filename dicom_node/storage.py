@@ -49,6 +49,7 @@ class Storage:
         self._settings = settings
         self._database = database
         self._files = ImageFiles(folder)
+        self._files.prepare()
         self._announce = announce
 
     def handle_store(self, event: Event) -> int:
