@@ -49,48 +49,48 @@ def command(ctx: click.Context, path: Path, output: Path, data_dir: Path, as_jso
     settings = load_settings(folder_at(data_dir).root)
     sources = find_sources(path)
     # Here, not above: torch takes seconds to import, and help should not.
-    from cli.encoding import encode_files, load_encoder
+    from cli.encoding import Encoded, encode_files, load_encoder
 
     encoder = load_encoder(settings)
-    names: list[str] = []
-    failed: list[str] = []
-    parts = []
+    encoded: list[Encoded] = []
+    unreadable: list[str] = []
     with progress_bar() as bar:
         task = bar.add_task("encoding", total=len(sources))
-        for batch, encodings in encode_files(sources, encoder, settings):
-            for source, error in batch:
-                (names if error is None else failed).append(source.name)
-                if error is not None:
-                    bar.console.print(f"lungprint: {error}", markup=False)
-            parts += [] if encodings is None else [encodings]
+        for batch in encode_files(sources, encoder, settings):
+            for source, outcome in zip(sources[len(encoded) + len(unreadable) :], batch, strict=False):
+                if isinstance(outcome, InputNotUsable):
+                    bar.console.print(f"lungprint: {outcome}", markup=False, soft_wrap=True)
+                    unreadable.append(source.name)
+                else:
+                    encoded.append(outcome)
             bar.advance(task, len(batch))
-    if not parts:
+    if not encoded:
         raise InputNotUsable(f"None of the images in {path} could be read.")
-    joined = type(parts[0]).joined(parts)
+    suitable = np.array([not image.unsuitable for image in encoded])
     _save(
         output,
         {
-            "file": np.array(names),
-            "embedding": joined.embedding,
-            "code": joined.code,
-            "suitable": joined.gate.suitable,
-            "reason": np.array([reason or "" for reason in joined.gate.reason]),
-            "unreadable": np.array(failed, dtype=str),
+            "file": np.array([image.source.name for image in encoded]),
+            "embedding": np.stack([image.embedding for image in encoded]),
+            "code": np.stack([image.code for image in encoded]),
+            "suitable": suitable,
+            "reason": np.array([image.unsuitable for image in encoded]),
+            "unreadable": np.array(unreadable, dtype=str),
             "model_id": np.array(encoder.model_id),
         },
     )
     summary = {
         "output": str(output),
-        "images": len(names),
-        "suitable": int(joined.gate.suitable.sum()),
-        "unreadable": len(failed),
+        "images": len(encoded),
+        "suitable": int(suitable.sum()),
+        "unreadable": len(unreadable),
         "model_id": encoder.model_id,
     }
     if as_json:
         print_json(summary)
     else:
-        click.echo(f"{len(names)} images encoded ({summary['suitable']} suitable), {len(failed)} unreadable: {output}")
-    ctx.exit(ExitCode.NOTHING if failed else ExitCode.OK)
+        click.echo("{images} images encoded ({suitable} suitable), {unreadable} unreadable: {output}".format(**summary))
+    ctx.exit(ExitCode.NOTHING if unreadable else ExitCode.OK)
 
 
 def _save(output: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:

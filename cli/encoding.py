@@ -5,22 +5,44 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from cli.outcome import InputNotUsable
-from cli.sources import Source, read_gray
+from cli.sources import Source, read_image
 from config.settings import Settings
 from dicom_node.pixels import Limits
-from retrieval.encoder import Encoder, Encodings
+from retrieval.encoder import Encoder
 from retrieval.errors import ImageNotUsable
 from retrieval.preprocess import prepare
 
-Prepared = npt.NDArray[np.uint8]
-
 READERS = 4
 AHEAD = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """An image with its codes.
+
+    Attributes:
+        source: where it came from.
+        embedding: float32 (d,), L2-normalised. code: uint8 (bits/8,).
+        unsuitable: why it must not be compared with frontal chest images; empty when it may.
+    """
+
+    source: Source
+    embedding: npt.NDArray[np.float32]
+    code: npt.NDArray[np.uint8]
+    unsuitable: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    source: Source
+    prepared: npt.NDArray[np.uint8]
+    unsuitable: str
 
 
 def load_encoder(settings: Settings) -> Encoder:
@@ -34,54 +56,56 @@ def load_encoder(settings: Settings) -> Encoder:
     return Encoder.load(**chosen, device=options.device, threads=options.threads or None)
 
 
-def encode_file(source: Source, encoder: Encoder, settings: Settings) -> Encodings:
+def encode_file(source: Source, encoder: Encoder, settings: Settings) -> Encoded:
     """One image, encoded.
 
     Raises:
         InputNotUsable: it cannot be read.
     """
-    return encoder.encode(_prepared(source, limits(settings))[np.newaxis])
+    return _encode([_read(source, _limits(settings))], encoder)[0]
 
 
 def encode_files(
     sources: Sequence[Source], encoder: Encoder, settings: Settings
-) -> Iterator[tuple[list[tuple[Source, InputNotUsable | None]], Encodings | None]]:
-    """Encode in the order given, one batch after the other.
-
-    Yields:
-        The sources of a batch, each with the error that kept it from being read or None, and the encodings of those
-        that were read, in the same order; None when none was.
-    """
+) -> Iterator[list[Encoded | InputNotUsable]]:
+    """Encode in the order given; yields batches that hold each image or the error that kept it from being read."""
+    remaining = iter(sources)
+    waiting: deque[Future[_Read]] = deque()
     with ThreadPoolExecutor(READERS) as pool:
-        waiting: deque[tuple[Source, Future[Prepared]]] = deque()
-        remaining = iter(sources)
-        batch: list[tuple[Source, InputNotUsable | None]] = []
-        images: list[Prepared] = []
         while True:
             while len(waiting) < AHEAD and (source := next(remaining, None)) is not None:
-                waiting.append((source, pool.submit(_prepared, source, limits(settings))))
+                waiting.append(pool.submit(_read, source, _limits(settings)))
             if not waiting:
-                break
-            source, future = waiting.popleft()
-            try:
-                images.append(future.result())
-                batch.append((source, None))
-            except InputNotUsable as error:
-                batch.append((source, error))
-            if len(batch) >= settings.encoder.batch_size:
-                yield batch, encoder.encode(np.stack(images)) if images else None
-                batch, images = [], []
-        if batch:
-            yield batch, encoder.encode(np.stack(images)) if images else None
+                return
+            batch = [_outcome(waiting.popleft()) for _ in range(min(settings.encoder.batch_size, len(waiting)))]
+            encoded = iter(_encode([read for read in batch if isinstance(read, _Read)], encoder))
+            yield [next(encoded) if isinstance(read, _Read) else read for read in batch]
 
 
-def limits(settings: Settings) -> Limits:
-    """What an image may claim before it is decoded."""
-    return Limits(max_pixels=settings.decoding.max_pixels)
-
-
-def _prepared(source: Source, bounds: Limits) -> Prepared:
+def _outcome(future: Future[_Read]) -> _Read | InputNotUsable:
     try:
-        return prepare(read_gray(source.path, bounds))
+        return future.result()
+    except InputNotUsable as error:
+        return error
+
+
+def _encode(images: Sequence[_Read], encoder: Encoder) -> list[Encoded]:
+    if not images:
+        return []
+    found = encoder.encode(np.stack([image.prepared for image in images]))
+    return [
+        Encoded(image.source, found.embedding[i], found.code[i], image.unsuitable or found.gate.reason[i] or "")
+        for i, image in enumerate(images)
+    ]
+
+
+def _read(source: Source, limits: Limits) -> _Read:
+    picture = read_image(source.path, limits)
+    try:
+        return _Read(source, prepare(picture.gray), picture.unsuitable)
     except ImageNotUsable as error:
         raise InputNotUsable(f"{source.path} cannot be used: {error}") from error
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(max_pixels=settings.decoding.max_pixels)

@@ -13,7 +13,9 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from cli.outcome import InputNotUsable
-from dicom_node.pixels import Limits, PixelsUnreadable, Radiograph, decode
+from dicom_node.pixels import Limits, PixelsUnreadable, decode
+from dicom_node.views import ViewKind
+from workers.decoder import ENCODE_SIDE
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png"})
 
@@ -58,39 +60,48 @@ def is_dicom(path: Path) -> bool:
         return False
 
 
-def read_gray(path: Path, limits: Limits) -> npt.NDArray[np.float32]:
-    """Pixels of a picture or DICOM file: float32 (H, W) in [0, 1], air dark, bone bright.
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A readable image: float32 (H, W) in [0, 1], air dark, bone bright; and what a DICOM header says against it.
+
+    Attributes:
+        unsuitable: why the header alone says that it is no frontal chest image; empty when it may be one.
+    """
+
+    gray: npt.NDArray[np.float32]
+    unsuitable: str = ""
+
+
+def read_image(path: Path, limits: Limits) -> Picture:
+    """Read a JPEG or PNG of any depth (colour is turned to grey) or a DICOM file, as the system itself would.
 
     Args:
-        path: a JPEG or PNG of any depth (colour is turned to grey), or a DICOM file.
+        path: the file.
         limits: the most pixels that may be decoded.
 
     Raises:
         InputNotUsable: the file cannot be read or decoded, or claims too many pixels; the text says why.
     """
     if path.suffix.lower() not in PICTURES or is_dicom(path):
-        return read_radiograph(path, limits).pixels
+        return _radiograph(path, limits)
     try:
         with Image.open(path) as picture:
             if picture.width * picture.height > limits.max_pixels:
                 raise InputNotUsable(f"{path} has more than {limits.max_pixels} pixels (option decoding.max_pixels).")
-            return _unit(picture)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+            return Picture(_unit(picture))
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
         raise InputNotUsable(f"{path} is no readable picture.") from error
 
 
-def read_radiograph(path: Path, limits: Limits) -> Radiograph:
-    """A DICOM file, decoded.
-
-    Raises:
-        InputNotUsable: it cannot be read or decoded; the text says why.
-    """
+def _radiograph(path: Path, limits: Limits) -> Picture:
     try:
-        return decode(path, limits)
+        found = decode(path, limits, max_side=ENCODE_SIDE)
     except PixelsUnreadable as error:
         raise InputNotUsable(f"{path} cannot be decoded: {error}.") from error
     except OSError as error:
         raise InputNotUsable(f"{path} cannot be read: {error.strerror}.") from error
+    wrong = found.view.kind in (ViewKind.LATERAL, ViewKind.OTHER)
+    return Picture(found.pixels, found.view.reason if wrong else "")
 
 
 def _unit(picture: Image.Image) -> npt.NDArray[np.float32]:

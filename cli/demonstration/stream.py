@@ -80,9 +80,9 @@ def plant(
     desk = _Desk(films, chance)
     with_priors = sum(1 for at in range(len(films)) if desk.priors(films[at].person, at))
     wanted = max(1, round(share * with_priors)) if share else 0
-    desk.swap(wanted)
     desk.register_twice()
     again = desk.send_twice()
+    desk.swap(wanted)
     shots: list[tuple[Film[Content], str, Planted]] = []
     for at, film in enumerate(films):
         usual = Planted.LATERAL if film.lateral else Planted.NOTHING
@@ -100,6 +100,7 @@ class _Desk(Generic[Content]):
         self._films = films
         self._chance = chance
         self._involved: set[str] = set()
+        self._swapped = 0
         self._seen: list[Counter[str]] = []
         self._of_group: dict[str, list[str]] = defaultdict(list)
         self.labels: dict[int, tuple[str, Planted]] = {}
@@ -121,12 +122,13 @@ class _Desk(Generic[Content]):
             places = [at for at, film in enumerate(self._films) if not film.lateral]
             self._chance.shuffle(places)
             for at in places:
-                if len(self.labels) >= wanted:
+                if self._swapped >= wanted:
                     return
                 other = self._other(at, least)
                 if other is not None and self.priors(self._films[at].person, at) >= least:
                     self._take(self._films[at].person, other)
                     self.labels[at] = (other, Planted.WRONG_PATIENT)
+                    self._swapped += 1
 
     def register_twice(self) -> None:
         """Give one person's film a new record, as if the person had been registered a second time."""
