@@ -17,8 +17,8 @@ def random_person(rng: np.random.Generator) -> Person:
     age = int(np.clip(rng.normal(58, 17), 18, 94))
     female = sex is Sex.FEMALE
     old = np.clip((age - 40) / 50.0, 0.0, 1.0)
-    half_width = float(np.clip(rng.normal(12.6 if female else 14.1, 0.9), 10.5, 16.5))
-    dome = float(np.clip(rng.normal(9.6 if female else 10.6, 1.0), 7.0, 12.5))
+    half_width = float(np.clip(rng.normal(12.6 if female else 14.1, 1.2), 10.3, 17.0))
+    dome = float(np.clip(rng.normal(9.6 if female else 10.6, 1.4), 6.5, 13.0))
     scoliosis = rng.random() < 0.08
     base = Person(
         sex=sex,
@@ -26,15 +26,15 @@ def random_person(rng: np.random.Generator) -> Person:
         seed=int(rng.integers(2**31)),
         half_width=half_width,
         half_depth=float(rng.normal(9.0 if female else 10.0, 0.8) + old),
-        wall_power=float(rng.uniform(2.0, 3.4)),
-        wall_root=float(rng.uniform(0.42, 0.62)),
-        asymmetry=float(rng.normal(0, 0.015)),
-        dome_right=dome - float(rng.uniform(0.2, 1.0)),
+        wall_power=float(rng.uniform(1.8, 3.8)),
+        wall_root=float(rng.uniform(0.38, 0.66)),
+        asymmetry=float(rng.normal(0, 0.025)),
+        dome_right=dome - float(rng.uniform(-0.2, 1.6)),
         dome_left=dome + float(rng.uniform(0.0, 1.0)),
-        dome_roundness=float(rng.uniform(1.5, 2.3)),
+        dome_roundness=float(rng.uniform(1.3, 2.7)),
         hilum_right_y=float(rng.normal(-1.2, 0.7)),
         hilum_left_y=float(rng.normal(-2.2, 0.7)),
-        vessel_density=float(rng.uniform(0.6, 1.3)),
+        vessel_density=float(rng.uniform(0.4, 1.6)),
         tissue=float(rng.uniform(0.0, 1.0)),
         breast=float(rng.uniform(0.25, 1.0)) if female else 0.0,
         breast_y=float(rng.uniform(4.0, 9.0)),
@@ -44,10 +44,10 @@ def random_person(rng: np.random.Generator) -> Person:
         clavicles=(_random_clavicle(rng, -1, half_width), _random_clavicle(rng, 1, half_width)),
         shoulders=(_random_shoulder(rng, -1, half_width), _random_shoulder(rng, 1, half_width)),
         spine=Spine(
-            bow=float(rng.uniform(1.2, 2.4) if scoliosis else abs(rng.normal(0, 0.3))),
+            bow=float(rng.uniform(1.2, 2.4) if scoliosis else abs(rng.normal(0, 0.5))),
             wavelength=float(rng.uniform(24, 44)),
             phase=float(rng.uniform(0, 2 * np.pi)),
-            width=float(rng.normal(3.3 if female else 3.8, 0.3)),
+            width=float(rng.normal(3.3 if female else 3.8, 0.45)),
             vertebra_height=float(rng.normal(2.25, 0.1)),
             process_skew=float(rng.normal(0, 0.2)),
         ),
@@ -64,17 +64,17 @@ def _random_clavicle(rng: np.random.Generator, side: int, half_width: float) -> 
     return Clavicle(
         side=side,
         length=half_width * float(rng.uniform(0.92, 1.12)),
-        slope=float(rng.normal(0.16, 0.11)),
-        bend=float(rng.uniform(0.3, 1.5)),
+        slope=float(rng.normal(0.16, 0.16)),
+        bend=float(rng.uniform(0.2, 2.0)),
         width=float(rng.uniform(0.95, 1.6)),
-        medial_y=float(rng.normal(-9.6, 0.5)),
+        medial_y=float(rng.normal(-9.6, 0.8)),
     )
 
 
 def _random_shoulder(rng: np.random.Generator, side: int, half_width: float) -> Shoulder:
     return Shoulder(
         side=side,
-        blade_x=half_width + float(rng.normal(-0.6, 0.8)),
+        blade_x=half_width + float(rng.normal(-0.4, 1.5)),
         blade_y=float(rng.normal(-7.5, 0.8)),
         blade_width=float(rng.uniform(6.0, 8.5)),
         blade_height=float(rng.uniform(11.0, 15.0)),
@@ -84,7 +84,7 @@ def _random_shoulder(rng: np.random.Generator, side: int, half_width: float) -> 
 
 
 def _random_heart(rng: np.random.Generator, half_width: float, old: float) -> Heart:
-    size = float(np.clip(rng.normal(0.41 + 0.05 * old, 0.045), 0.33, 0.6)) * 2 * half_width
+    size = float(np.clip(rng.normal(0.41 + 0.05 * old, 0.06), 0.31, 0.62)) * 2 * half_width
     return Heart(
         length=size * 0.54,
         breadth=size * float(rng.uniform(0.32, 0.42)),
@@ -98,15 +98,15 @@ def _random_heart(rng: np.random.Generator, half_width: float, old: float) -> He
 
 
 def _random_ribs(rng: np.random.Generator, person: Person) -> tuple[Rib, ...]:
-    spacing = rng.normal(1.0, 0.05)
-    top = rng.normal(-14.0, 0.5)
-    steepness = np.clip(rng.normal(1.0, 0.2), 0.55, 1.5)
-    rise = rng.normal(0.5, 0.45)
-    width = rng.uniform(0.8, 1.4)
-    arch = rng.normal(0.9, 0.12)
-    density = float(np.clip(rng.normal(1.12, 0.15) - (person.age - 55) * 0.005, 0.6, 1.5))
+    spacing = rng.normal(1.0, 0.07)
+    top = rng.normal(-14.0, 0.8)
+    steepness = np.clip(rng.normal(1.0, 0.3), 0.4, 1.7)
+    rise = rng.normal(0.5, 0.7)
+    width = rng.uniform(0.7, 1.6)
+    arch = rng.normal(0.9, 0.17)
+    density = float(np.clip(rng.normal(1.15, 0.28) - (person.age - 55) * 0.005, 0.6, 1.5))
     gaps = np.array([1.8, 2.0, 2.2, 2.35, 2.4, 2.45, 2.5, 2.5, 2.5, 2.5]) * spacing
-    gaps *= np.clip(rng.normal(1.0, 0.07, gaps.size), 0.8, 1.25)
+    gaps *= np.clip(rng.normal(1.0, 0.10, gaps.size), 0.75, 1.3)
     heads = top + np.concatenate([[0.0], np.cumsum(gaps)])
     drops = np.array([4.0, 6.2, 7.8, 8.8, 9.3, 9.6, 9.6, 9.2, 8.4, 7.0, 4.8]) * steepness
     ends = np.array([2.35, 2.4, 2.4, 2.4, 2.4, 2.4, 2.35, 2.3, 2.2, 2.05, 1.5])
@@ -119,7 +119,7 @@ def _random_ribs(rng: np.random.Generator, person: Person) -> tuple[Rib, ...]:
             drop = float(drops[index] * (1 + 0.07 * own[1]))
             lateral = float(person.wall(np.array([max(origin + drop / 2, APEX_Y + 1.4)]), side)[0])
             wave = tuple(
-                (float(rng.normal(0, 0.30 / cycles)), float(cycles), float(rng.uniform(0, 2 * np.pi)))
+                (float(rng.normal(0, 0.38 / cycles)), float(cycles), float(rng.uniform(0, 2 * np.pi)))
                 for cycles in (1.0, 2.0, 3.0)
             )
             ribs.append(
