@@ -13,11 +13,10 @@ from config.broker import Queue, Task, celery_app
 from config.errors import ConfigurationError
 from config.paths import DataDir, data_dir
 from config.settings import load_settings
-from workers import maintenance, notify
+from workers import maintenance, match, notify, similar
 from workers.batching import EncodeBatches
 from workers.readiness import write_ready_file
 from workers.resources import Resources
-
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +58,24 @@ def encode_images(requests: list[SimpleRequest]) -> None:
         resources.encoder.run([int(request.args[0]) for request in requests])
     finally:
         encode_images.finished()
+
+
+@app.task(name=str(Task.MATCH))
+def match_image(instance_id: int) -> None:
+    """Give an encoded image its verdict."""
+    match.match(resources.index_owner, resources.database, _settings, instance_id)
+
+
+@app.task(name=str(Task.SIMILAR), ignore_result=False)
+def find_similar(**wanted: Any) -> list[dict[str, Any]]:
+    """Images most like a given one."""
+    return similar.similar(resources.index_owner, resources.database, **wanted)
+
+
+@app.task(name=str(Task.SNAPSHOT))
+def take_snapshot() -> None:
+    """Write the index to the disk."""
+    resources.index_owner.snapshot()
 
 
 @app.task(name=str(Task.REFRESH))
@@ -103,6 +120,8 @@ def _prepare(**_: Any) -> None:
         if Queue.ENCODE in app.amqp.queues.consume_from:
             resources.decoders.start()
             logger.info("encoding with weights %s", resources.encoder.model_id)
+        if Queue.MATCH in app.amqp.queues.consume_from:
+            logger.info("matching with weights %s", resources.index_owner.network.model_id)
     except Exception as error:
         # Celery would go on with a worker that cannot work.
         logger.exception("this worker cannot start")

@@ -16,6 +16,7 @@ from config.paths import DataDir
 from config.settings import Settings
 from workers.decode_pool import DecodePool
 from workers.encode import BatchEncoder
+from workers.index_owner import IndexOwner, open_owner
 
 REDIS_TIMEOUT = 5.0
 
@@ -64,6 +65,13 @@ class Resources:
             to_match=lambda instance_id: self.send(Task.MATCH, instance_id),
             to_encode=lambda instance_id: self.send(Task.ENCODE, instance_id),
         )
+
+    @cached_property
+    def index_owner(self) -> IndexOwner:
+        """The index, of which there is one for each data folder."""
+        owner = open_owner(self.database, self.settings, self.folder)
+        self._stack.callback(owner.close)
+        return owner
 
     @cached_property
     def _redis(self) -> redis.Redis:
