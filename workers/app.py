@@ -116,6 +116,7 @@ def _set_up_logging(**_: Any) -> None:
 @signals.worker_init.connect
 def _prepare(**_: Any) -> None:
     """Load what takes long before the first message is taken, so that a ready worker answers at once."""
+    _set_up_logging()
     try:
         if Queue.ENCODE in app.amqp.queues.consume_from:
             resources.decoders.start()
