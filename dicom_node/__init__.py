@@ -1,0 +1,1 @@
+"""Speaks DICOM: receives, keeps, decodes and sends images."""
