@@ -12,12 +12,14 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 from rich.table import Table
 
+from cli.encoding import encode_file, load_encoder
 from cli.outcome import EXIT_CODES, ExitCode
 from cli.output import console, print_json
 from cli.sources import Source, is_dicom
 from cli.system import data_dir_option, json_option
 from config.paths import data_dir as folder_at
 from config.settings import load_settings
+from retrieval.codes import hamming, identity_half
 
 COMPARED = {
     "patient_id": "PatientID",
@@ -84,16 +86,12 @@ def compare(a: Path, b: Path, data_dir: Path) -> Comparison:
         InputNotUsable: an image cannot be read.
         WeightsNotUsable, CalibrationInvalid: the option encoder.weights names no usable network.
     """
-    # Here, not above: torch takes seconds to import, and help should not.
-    from cli.encoding import encode_file, load_encoder
-    from retrieval.calibration import Calibration, calibration_beside
-    from retrieval.codes import hamming, identity_half
-    from retrieval.weights import DEFAULT_NAME, find_weights
+    # Here, not above: torch takes seconds to import, and `--help` should not.
+    from workers.index_owner import network_at_work
 
     settings = load_settings(folder_at(data_dir).root)
-    weights = settings.encoder.weights
     encoder = load_encoder(settings)
-    calibration = Calibration.load(calibration_beside(find_weights(DEFAULT_NAME if weights == "default" else weights)))
+    calibration = network_at_work(settings).calibration
     first, second = (encode_file(Source(str(path), path), encoder, settings) for path in (a, b))
     cosine = np.array([first.embedding @ second.embedding], dtype=np.float32).clip(-1.0, 1.0)
     bits = np.array([hamming(identity_half(first.code), identity_half(second.code))])

@@ -10,6 +10,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
+from cli.encoding import Encoded, encode_files, load_encoder
 from cli.outcome import EXIT_CODES, ExitCode, InputNotUsable
 from cli.output import print_json, progress_bar
 from cli.sources import find_sources
@@ -48,9 +49,6 @@ def command(ctx: click.Context, path: Path, output: Path, data_dir: Path, as_jso
     """
     settings = load_settings(folder_at(data_dir).root)
     sources = find_sources(path)
-    # Here, not above: torch takes seconds to import, and help should not.
-    from cli.encoding import Encoded, encode_files, load_encoder
-
     encoder = load_encoder(settings)
     encoded: list[Encoded] = []
     unreadable: list[str] = []

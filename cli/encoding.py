@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,11 @@ from cli.outcome import InputNotUsable
 from cli.sources import Source, read_image
 from config.settings import Settings
 from dicom_node.pixels import Limits
-from retrieval.encoder import Encoder
 from retrieval.errors import ImageNotUsable
 from retrieval.preprocess import prepare
+
+if TYPE_CHECKING:
+    from retrieval.encoder import Encoder
 
 READERS = 4
 AHEAD = 64
@@ -51,9 +54,11 @@ def load_encoder(settings: Settings) -> Encoder:
     Raises:
         WeightsNotUsable: the option encoder.weights names none.
     """
+    # Here, not above: torch takes seconds to import, and `--help` should not.
+    from retrieval.encoder import Encoder
+
     options = settings.encoder
-    chosen = {} if options.weights == "default" else {"name_or_path": options.weights}
-    return Encoder.load(**chosen, device=options.device, threads=options.threads or None)
+    return Encoder.load(options.weights, options.device, threads=options.threads or None)
 
 
 def encode_file(source: Source, encoder: Encoder, settings: Settings) -> Encoded:

@@ -11,7 +11,8 @@ import click
 from cli.outcome import ExitCode
 from config.errors import LungprintError
 
-# Each command is the object `command` in the module cli.<name>; its summary stands here so that help imports none.
+# Each command is the object `command` in the module cli.<name>, with _ for -; its summary stands here so that help
+# imports none.
 SUMMARIES = {
     "up": "Start the whole system and keep it running.",
     "status": "Images by state, queues, dead letters and open alerts.",
@@ -20,6 +21,7 @@ SUMMARIES = {
     "encode": "Encode images or DICOM files into a file of arrays.",
     "compare": "Tell whether two images show one person, and why.",
     "similar": "Find images that look like a given one.",
+    "dead-letters": "Images that were given up, and another try for them.",
     "user": "Add, list or disable users of the dashboard.",
     "config": "Show the options in effect, or write an option file.",
     "demo": "Start a system in a scratch folder and send it chest X-rays, some misfiled.",
@@ -37,7 +39,7 @@ class LazyGroup(click.Group):
         """Import one command."""
         if cmd_name not in SUMMARIES:
             return None
-        command = import_module(f"cli.{cmd_name}").command
+        command = import_module(f"cli.{cmd_name.replace('-', '_')}").command
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

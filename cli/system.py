@@ -44,8 +44,11 @@ class System:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[System]:
+def opened(path: Path, create: bool = False) -> Iterator[System]:
     """The system in a data folder, whether it is running or not.
+
+    Args:
+        create: make an empty one where there is none.
 
     Raises:
         InputNotUsable: no system was ever started there.
@@ -53,12 +56,16 @@ def opened(path: Path) -> Iterator[System]:
     """
     folder = data_dir(path)
     settings = load_settings(folder.root)
-    if not settings.database.url and not folder.database.exists():
+    if create:
+        folder.create()
+    elif not settings.database.url and not folder.database.exists():
         raise InputNotUsable(
             f"There is no Lungprint system in {folder.root}; name it with --data-dir, or start one with `lungprint up`."
         )
     database = open_database(settings, folder)
     try:
+        if create:
+            database.migrate()
         yield System(folder, settings, database)
     finally:
         database.close()
