@@ -1,0 +1,174 @@
+"""Batches of real files through real decoders and the shipped network, and each way in which an image can fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sqlalchemy import update
+
+from archive.database import Database
+from archive.files import ImageFiles
+from archive.models import Code, Instance
+from archive.states import ImageState
+from config.settings import Settings, load_settings
+from dicom_node.wrap import View
+from retrieval.encoder import Encoder, Encodings
+from tests.workers.conftest import AddImage, wait_for
+from tests.workers.films import decode_slowly, film, noise
+from workers import encode
+from workers.decode_pool import DecodePool
+from workers.encode import BatchEncoder
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[DecodePool]:
+    made = DecodePool(load_settings(Path("/nowhere"), environ={}).decoding)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def network() -> Encoder:
+    return Encoder.load("default", "cpu")
+
+
+class Desk:
+    """A batch encoder, and what it handed on."""
+
+    def __init__(
+        self, database: Database, files: ImageFiles, settings: Settings, pool: DecodePool, network: encode.Network
+    ) -> None:
+        self.database = database
+        self.to_match: list[int] = []
+        self.to_encode: list[int] = []
+        self.encoder = BatchEncoder(
+            database, files, pool, network, settings, self.to_match.append, self.to_encode.append
+        )
+
+    def image(self, instance_id: int) -> Instance:
+        with self.database.read() as session:
+            return session.get_one(Instance, instance_id)
+
+    def code(self, instance_id: int) -> Code | None:
+        with self.database.read() as session:
+            return session.get(Code, instance_id)
+
+
+@pytest.fixture
+def desk(database: Database, files: ImageFiles, settings: Settings, pool: DecodePool, network: Encoder) -> Desk:
+    return Desk(database, files, settings, pool, network)
+
+
+def test_chests_are_encoded_previewed_and_handed_on(desk: Desk, files: ImageFiles, add_image: AddImage) -> None:
+    ids = [add_image(film(number)) for number in range(3)]
+    desk.encoder.announce(ids[0])
+    desk.encoder.run(ids)
+    assert sorted(desk.to_match) == ids
+    vectors = []
+    for instance_id in ids:
+        image, code = desk.image(instance_id), desk.code(instance_id)
+        assert image.state is ImageState.ENCODED and (image.rows, image.columns) == (512, 512)
+        assert code is not None and code.model_id == desk.encoder.model_id
+        vectors.append(np.frombuffer(code.embedding, "<f4"))
+        assert files.preview_path(instance_id).read_bytes()[:3] == b"\xff\xd8\xff"
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-3)
+    assert len({desk.image(i).pixel_sha256 for i in ids}) == 3
+
+
+def test_a_second_delivery_only_hands_on_again(desk: Desk, add_image: AddImage) -> None:
+    instance_id = add_image(film(1))
+    desk.encoder.run([instance_id])
+    before = desk.image(instance_id).encoded_at
+    desk.encoder.run([instance_id])
+    assert desk.to_match == [instance_id, instance_id]
+    assert desk.image(instance_id).encoded_at == before
+
+
+def test_one_bad_image_does_not_hold_up_its_batch(desk: Desk, add_image: AddImage) -> None:
+    good, side, empty, broken = (
+        add_image(content) for content in (film(1), film(2, View.LL), noise(), film(3)[:-1000])
+    )
+    desk.encoder.run([good, side, empty, broken])
+    assert desk.to_match == [good]
+    for instance_id, reason in ((side, "lateral"), (empty, ""), (broken, "shorter than the header says")):
+        image = desk.image(instance_id)
+        assert image.state is ImageState.UNSUITABLE and image.reason and reason in image.reason
+        assert desk.code(instance_id) is None
+
+
+def test_a_missing_file_is_tried_again_and_then_a_dead_letter(
+    desk: Desk, files: ImageFiles, settings: Settings, add_image: AddImage
+) -> None:
+    instance_id = add_image(film(1))
+    files.path(desk.image(instance_id).file_sha256).unlink()
+    for attempt in range(1, settings.workers.max_attempts):
+        desk.encoder.run([instance_id])
+        assert desk.image(instance_id).attempts == attempt
+        assert desk.image(instance_id).state is ImageState.RECEIVED
+    desk.encoder.run([instance_id])
+    assert desk.image(instance_id).state is ImageState.FAILED
+    assert "cannot be read" in desk.image(instance_id).reason
+
+
+def test_codes_of_other_weights_are_made_anew_and_the_verdict_stays(desk: Desk, add_image: AddImage) -> None:
+    instance_id = add_image(film(1))
+    desk.encoder.run([instance_id])
+    with desk.database.write() as session:
+        session.execute(update(Code).values(model_id="earlier"))
+        session.execute(update(Instance).values(state=ImageState.MATCHED))
+    desk.encoder.run([instance_id])
+    code = desk.code(instance_id)
+    assert code is not None and code.model_id == desk.encoder.model_id
+    assert desk.image(instance_id).state is ImageState.MATCHED
+    assert desk.to_match == [instance_id, instance_id]
+
+
+class BrokenNetwork:
+    """A network that runs out of memory."""
+
+    model_id = "broken"
+
+    def encode(self, images: NDArray[np.uint8]) -> Encodings:
+        raise RuntimeError("CUDA out of memory")
+
+
+def test_a_failing_network_costs_an_attempt_and_loses_nothing(
+    database: Database, files: ImageFiles, settings: Settings, pool: DecodePool, add_image: AddImage
+) -> None:
+    desk = Desk(database, files, settings, pool, BrokenNetwork())
+    instance_id = add_image(film(1))
+    desk.encoder.run([instance_id])
+    image = desk.image(instance_id)
+    assert (image.state, image.attempts) == (ImageState.RECEIVED, 1) and "RuntimeError" in image.reason
+
+
+def test_a_slow_image_comes_back_instead_of_holding_up_the_batch(
+    database: Database,
+    files: ImageFiles,
+    settings: Settings,
+    network: Encoder,
+    add_image: AddImage,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(encode, "STRAGGLER_SECONDS", 0.1)
+    slow = DecodePool(settings.decoding, decode_slowly)
+    try:
+        desk = Desk(database, files, settings, slow, network)
+        instance_id = add_image(film(1))
+        desk.encoder.run([instance_id])
+        assert desk.image(instance_id).state is ImageState.RECEIVED and desk.to_encode == []
+        wait_for(lambda: desk.to_encode == [instance_id])
+        desk.encoder.run([instance_id])
+        assert desk.image(instance_id).state is ImageState.ENCODED
+    finally:
+        slow.close()
+
+
+def test_an_id_that_does_not_exist_is_ignored(desk: Desk) -> None:
+    desk.encoder.announce(4711)
+    desk.encoder.run([4711])
+    assert desk.to_match == []
