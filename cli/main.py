@@ -24,6 +24,8 @@ SUMMARIES = {
     "dead-letters": "Images that were given up, and another try for them.",
     "user": "Add, list or disable users of the dashboard.",
     "config": "Show the options in effect, or write an option file.",
+    "migrate": "Bring the database to the schema of this version.",
+    "process": "Run one process of the system, for containers and service managers.",
     "demo": "Start a system in a scratch folder and send it chest X-rays, some misfiled.",
 }
 

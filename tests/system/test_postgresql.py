@@ -1,0 +1,178 @@
+"""The archive on PostgreSQL: the schema and behaviour that it has on SQLite, with a real server of the test's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+
+from archive.alerts import Finding, label_key, list_alerts, raise_alert
+from archive.database import Database, open_database
+from archive.models import Base, Instance, Patient
+from archive.progress import due, record_failure, retry
+from archive.states import AlertKind, ImageState, Role
+from archive.statistics import system_status
+from archive.users import create_user, verify
+from config.paths import DataDir
+from config.settings import Settings, load_settings
+from tests.archive.filing import PASSWORD, file_image, file_patient
+from tests.system.running import free_port
+
+
+def server_programs() -> Path | None:
+    """Folder of PostgreSQL's server programs; Debian keeps them out of PATH."""
+    found = shutil.which("postgres")
+    places = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return next((place for place in reversed(places) if (place / "postgres").exists()), None)
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """A fresh PostgreSQL server, run by an ordinary user because it refuses to run as root."""
+    pytest.importorskip("psycopg", reason="the extra `postgresql` is not installed")
+    programs = server_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL's server is not installed (Debian: postgresql)")
+    as_user: list[str] = []
+    place = Path(tempfile.mkdtemp(prefix="lungprint-pg-"))
+    if os.geteuid() == 0:
+        user = next(
+            (name for name in ("postgres", "nobody") if name in {entry.pw_name for entry in pwd.getpwall()}), None
+        )
+        if user is None or shutil.which("runuser") is None:
+            pytest.skip("PostgreSQL does not run as root, and there is no other user to run it")
+        shutil.chown(place, user)
+        as_user = ["runuser", "-u", user, "--"]
+    port = free_port()
+    cluster = place / "cluster"
+    options = f"-p {port} -k {place} -c listen_addresses=127.0.0.1 -c fsync=off"
+    control = [*as_user, str(programs / "pg_ctl"), "-D", str(cluster)]
+    initdb = [*as_user, str(programs / "initdb"), "-D", str(cluster), "-U", "lungprint", "-A", "trust", "-E", "UTF8"]
+    try:
+        subprocess.run(initdb, check=True, capture_output=True, cwd=place, timeout=120)
+        start = [*control, "-w", "-l", str(place / "log"), "-o", options, "start"]
+        subprocess.run(start, check=True, stdout=subprocess.DEVNULL, cwd=place, timeout=120)
+        try:
+            yield f"postgresql+psycopg://lungprint@127.0.0.1:{port}/postgres"
+        finally:
+            subprocess.run(
+                [*control, "-m", "immediate", "stop"], check=False, capture_output=True, cwd=place, timeout=60
+            )
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture
+def settings(folder: DataDir, url: str) -> Settings:
+    return load_settings(folder.root, {"LUNGPRINT_DATABASE_URL": url})
+
+
+@pytest.fixture
+def database(settings: Settings, folder: DataDir) -> Iterator[Database]:
+    opened = open_database(settings, folder)
+    with opened.engine.begin() as connection:
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+def test_the_migrations_make_the_schema_of_the_models(database: Database) -> None:
+    database.migrate()
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_images_and_times_come_back_as_they_were_stored(database: Database) -> None:
+    with database.write() as session:
+        image = file_image(session, file_patient(session, "P1", "Müller^Jürgen"))
+    with database.read() as session:
+        found = session.get_one(Instance, image.id)
+        assert found.patient.name == "Müller^Jürgen"
+        assert found.received_at == image.received_at
+        assert found.series.study.acquired_at == image.series.study.acquired_at
+
+
+def test_the_same_label_is_one_row(database: Database) -> None:
+    with database.write() as session:
+        session.add(Patient(patient_id="P1", issuer=""))
+    with pytest.raises(IntegrityError), database.write() as session:
+        session.add(Patient(patient_id="P1", issuer=""))
+
+
+def test_an_alert_is_raised_once_even_by_two_at_a_time(database: Database, settings: Settings) -> None:
+    with database.write() as session:
+        image = file_image(session, file_patient(session, "P1"))
+    finding = Finding(label_key(image.id), AlertKind.PRIOR_MISMATCH, 0.9, image.id, image.patient_pk)
+
+    def raise_it(_: int) -> None:
+        try:
+            with database.write() as session:
+                raise_alert(session, settings, finding)
+        except IntegrityError:
+            # The other one was first; the task is delivered again and finds the alert.
+            with database.write() as session:
+                raise_alert(session, settings, finding)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(raise_it, range(8)))
+    with database.read() as session:
+        assert [alert["kind"] for alert in list_alerts(session)] == ["prior_mismatch"]
+
+
+def test_an_image_that_fails_becomes_a_dead_letter_and_comes_back(database: Database, settings: Settings) -> None:
+    with database.write() as session:
+        image = file_image(session, file_patient(session, "P1"), state=ImageState.RECEIVED, verdict="")
+    for _ in range(settings.workers.max_attempts):
+        with database.write() as session:
+            state = record_failure(session, image.id, "no memory", settings.workers)
+    assert state is ImageState.FAILED
+    with database.write() as session:
+        assert retry(session, image.id)
+        assert due(session, ImageState.RECEIVED, 10) == [image.id]
+
+
+def test_a_user_may_sign_in(database: Database) -> None:
+    with database.write() as session:
+        create_user(session, "anna", PASSWORD, Role.QA)
+    with database.read() as session:
+        assert verify(session, "anna", PASSWORD) is not None
+        assert verify(session, "anna", "wrong password!") is None
+
+
+def test_status_counts(database: Database, settings: Settings, folder: DataDir) -> None:
+    with database.write() as session:
+        file_image(session, file_patient(session, "P1"))
+    assert system_status(database, settings, folder).images[ImageState.MATCHED] == 1
+
+
+def test_the_command_line_works_on_it(database: Database, folder: DataDir, url: str) -> None:
+    environ = os.environ | {"LUNGPRINT_DATABASE_URL": url, "LUNGPRINT_DATA_DIR": str(folder.root)}
+
+    def call(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "cli.main", *arguments]
+        return subprocess.run(
+            command, env=environ, input=stdin, capture_output=True, text=True, check=False, timeout=120
+        )
+
+    assert call("migrate").returncode == 0
+    assert call("user", "add", "berta", "--role", "admin", "--password-stdin", stdin=f"{PASSWORD}\n").returncode == 0
+    assert [user["name"] for user in json.loads(call("user", "list", "--json").stdout)] == ["berta"]
+    assert json.loads(call("status", "--json").stdout)["images"]["MATCHED"] == 0
+    with database.read() as session:
+        assert session.scalar(select(func.count()).select_from(Patient)) == 0
+    assert not folder.database.exists()
