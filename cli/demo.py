@@ -65,7 +65,7 @@ def command(ctx: click.Context, /, as_json: bool, end: bool, **choice: Any) -> N
         address = f"http://{now['web_host']}:{now['web_port']}/"
         out.print(f"Dashboard {address}  user {system.login.user}  password {system.login.password}", markup=False)
         score = deliver(delivery, system, now, out)
-        out.print(why)
+        out.print(f"\n{why}\n", soft_wrap=True)
         show(score, out)
         if as_json:
             print_json(report_json(score))
