@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from archive.models import Alert, Code, Instance, Patient, Series
@@ -80,23 +80,7 @@ class Twin:
 
 def load_probe(session: Session, instance_id: int) -> Probe | None:
     """The image with an id and what is known of it; None when it is gone."""
-    row = session.execute(
-        select(
-            Instance.id,
-            Instance.patient_pk,
-            PERSON,
-            Series.study_pk,
-            Instance.state,
-            Instance.pixel_sha256,
-            Code.model_id,
-            Code.embedding,
-            Code.code,
-        )
-        .join(Patient, Instance.patient_pk == Patient.id)
-        .join(Series, Instance.series_pk == Series.id)
-        .outerjoin(Code, Code.instance_pk == Instance.id)
-        .where(Instance.id == instance_id)
-    ).one_or_none()
+    row = session.execute(_PROBE, {"instance": instance_id}).one_or_none()
     if row is None:
         return None
     number, patient_pk, person, study_pk, state, pixels, model_id, embedding, code = row
@@ -112,29 +96,31 @@ def priors(session: Session, probe: Probe, model_id: str) -> Images:
     """
     if not probe.is_labelled:
         return _images([], [], [])
-    query = _trusted(model_id).where(Instance.patient_pk == probe.patient_pk, Series.study_pk != probe.study_pk)
-    return _collect(session.execute(query.where(Instance.id != probe.instance_id)).all())
+    asked = {"patients": [probe.patient_pk], "model": model_id, "study": probe.study_pk}
+    rows = session.execute(_TRUSTED_OF_PATIENTS, asked).all()
+    return _collect([row for row in rows if row[0] != probe.instance_id])
 
 
 def images_of(session: Session, persons: Collection[int], probe: Probe, model_id: str) -> Images:
-    """All images of other persons whose label is not in doubt.
+    """All images of other persons in other studies than the probe's, whose label is not in doubt.
 
     Args:
         persons: as in `Images.person`, without the probe's own.
     """
     rows: list[Any] = []
+    asked = {"model": model_id, "study": probe.study_pk}
     for labels in _batches(sorted(p for p in persons if p > 0)):
-        rows += session.execute(_trusted(model_id).where(Instance.patient_pk.in_(labels))).all()
+        rows += session.execute(_TRUSTED_OF_PATIENTS, {"patients": labels, **asked}).all()
     for unlabelled in _batches(sorted(-p for p in persons if p < 0)):
-        rows += session.execute(_trusted(model_id).where(Instance.id.in_(unlabelled))).all()
-    return _collect([row for row in rows if row[4] != probe.study_pk])
+        rows += session.execute(_TRUSTED_IMAGES, {"instances": unlabelled, **asked}).all()
+    return _collect(rows)
 
 
 def embeddings_of(session: Session, instance_ids: Sequence[int]) -> Images:
     """The encoded images with these ids, as far as they exist."""
     rows: list[Any] = []
     for ids in _batches(instance_ids):
-        rows += session.execute(_coded().where(Instance.id.in_(ids))).all()
+        rows += session.execute(_CODED_IMAGES, {"instances": ids}).all()
     return _collect(rows)
 
 
@@ -142,13 +128,7 @@ def pages(session: Session, model_id: str, size: int = 10_000) -> Iterator[Page]
     """Everything that belongs to the gallery: all matched images with codes of a network, `size` at a time by id."""
     last = 0
     while True:
-        query = (
-            select(Instance.id, PERSON, Code.code)
-            .join(Patient, Instance.patient_pk == Patient.id)
-            .join(Code, Code.instance_pk == Instance.id)
-            .where(Instance.state == ImageState.MATCHED, Code.model_id == model_id, Instance.id > last)
-        )
-        rows = session.execute(query.order_by(Instance.id).limit(size)).all()
+        rows = session.execute(_PAGE.limit(size), {"model": model_id, "last": last}).all()
         if not rows:
             return
         last = rows[-1][0]
@@ -168,48 +148,9 @@ def same_pixels(session: Session, probe: Probe) -> Twin | None:
     """
     if probe.pixel_sha256 is None:
         return None
-    elsewhere = Instance.patient_pk != probe.patient_pk
-    row = session.execute(
-        select(Instance.id, Instance.patient_pk)
-        .join(Series, Instance.series_pk == Series.id)
-        .where(
-            Instance.pixel_sha256 == probe.pixel_sha256,
-            Instance.id != probe.instance_id,
-            Instance.state == ImageState.MATCHED,
-            Series.study_pk != probe.study_pk,
-        )
-        .order_by(case((elsewhere, 0), else_=1), Instance.id)
-        .limit(1)
-    ).one_or_none()
-    return None if row is None else Twin(row[0], row[1])
-
-
-def _label_in_doubt() -> ColumnElement[bool]:
-    """Whether an image's own alert says that its label is more likely wrong than right, and nobody has denied it."""
-    alert = aliased(Alert)
-    believed = or_(
-        alert.state == AlertState.CONFIRMED,
-        and_(alert.state.in_((*WAITING, AlertState.HELD)), alert.probability >= 0.5),
-    )
-    about_label = or_(
-        alert.kind.in_((AlertKind.WRONG_PATIENT, AlertKind.PRIOR_MISMATCH)),
-        and_(alert.key.startswith("pixels:"), alert.other_patient_pk != alert.patient_pk),
-    )
-    return exists().where(alert.instance_pk == Instance.id, about_label, believed)
-
-
-def _coded() -> Select[Any]:
-    return (
-        select(Instance.id, PERSON, Code.embedding, Code.code, Series.study_pk)
-        .join(Patient, Instance.patient_pk == Patient.id)
-        .join(Series, Instance.series_pk == Series.id)
-        .join(Code, Code.instance_pk == Instance.id)
-    )
-
-
-def _trusted(model_id: str) -> Select[Any]:
-    gallery = _coded().where(Instance.state == ImageState.MATCHED, Code.model_id == model_id)
-    return gallery.where(~_label_in_doubt())
+    rows = session.execute(_SAME_PIXELS, {"pixels": probe.pixel_sha256, "study": probe.study_pk}).all()
+    twins = [Twin(row[0], row[1]) for row in rows if row[0] != probe.instance_id]
+    return min(twins, key=lambda twin: (twin.patient_pk == probe.patient_pk, twin.instance_id), default=None)
 
 
 def _collect(rows: Sequence[Any]) -> Images:
@@ -234,3 +175,68 @@ def _bytes(codes: Sequence[bytes]) -> NDArray[np.uint8]:
 def _batches(values: Sequence[int]) -> Iterator[Sequence[int]]:
     for start in range(0, len(values), MOST_VALUES):
         yield values[start : start + MOST_VALUES]
+
+
+def _label_in_doubt() -> ColumnElement[bool]:
+    """Whether an image's own alert says that its label is more likely wrong than right, and nobody has denied it."""
+    alert = aliased(Alert)
+    believed = or_(
+        alert.state == AlertState.CONFIRMED,
+        and_(alert.state.in_((*WAITING, AlertState.HELD)), alert.probability >= 0.5),
+    )
+    about_label = or_(
+        alert.kind.in_((AlertKind.WRONG_PATIENT, AlertKind.PRIOR_MISMATCH)),
+        and_(alert.key.startswith("pixels:"), alert.other_patient_pk != alert.patient_pk),
+    )
+    return exists().where(alert.instance_pk == Instance.id, about_label, believed)
+
+
+# Built once: for each image, SQLAlchemy would take longer to build these than the database to answer them.
+_PROBE = (
+    select(
+        Instance.id,
+        Instance.patient_pk,
+        PERSON,
+        Series.study_pk,
+        Instance.state,
+        Instance.pixel_sha256,
+        Code.model_id,
+        Code.embedding,
+        Code.code,
+    )
+    .join(Patient, Instance.patient_pk == Patient.id)
+    .join(Series, Instance.series_pk == Series.id)
+    .outerjoin(Code, Code.instance_pk == Instance.id)
+    .where(Instance.id == bindparam("instance"))
+)
+_CODED = (
+    select(Instance.id, PERSON, Code.embedding, Code.code)
+    .join(Patient, Instance.patient_pk == Patient.id)
+    .join(Series, Instance.series_pk == Series.id)
+    .join(Code, Code.instance_pk == Instance.id)
+)
+_TRUSTED = _CODED.where(
+    Instance.state == ImageState.MATCHED,
+    Code.model_id == bindparam("model"),
+    Series.study_pk != bindparam("study"),
+    ~_label_in_doubt(),
+)
+_TRUSTED_OF_PATIENTS = _TRUSTED.where(Instance.patient_pk.in_(bindparam("patients", expanding=True)))
+_TRUSTED_IMAGES = _TRUSTED.where(Instance.id.in_(bindparam("instances", expanding=True)))
+_CODED_IMAGES = _CODED.where(Instance.id.in_(bindparam("instances", expanding=True)))
+_SAME_PIXELS = (
+    select(Instance.id, Instance.patient_pk)
+    .join(Series, Instance.series_pk == Series.id)
+    .where(
+        Instance.pixel_sha256 == bindparam("pixels"),
+        Instance.state == ImageState.MATCHED,
+        Series.study_pk != bindparam("study"),
+    )
+)
+_PAGE = (
+    select(Instance.id, PERSON, Code.code)
+    .join(Patient, Instance.patient_pk == Patient.id)
+    .join(Code, Code.instance_pk == Instance.id)
+    .where(Instance.state == ImageState.MATCHED, Code.model_id == bindparam("model"), Instance.id > bindparam("last"))
+    .order_by(Instance.id)
+)
