@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from flask import Flask, abort, current_app, redirect, request, session, url_for
+from flask import Flask, abort, current_app, g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask.wrappers import Request, Response
 from flask_login import LoginManager, current_user, logout_user
@@ -19,6 +19,7 @@ from werkzeug.exceptions import Unauthorized
 from archive.models import User
 from archive.states import Role
 from archive.users import verify
+from dashboard.limits import count_failure, may_try
 from dashboard.seen import note_refused
 from dashboard.services import services
 
@@ -108,7 +109,8 @@ def account() -> Account:
 def guard(app: Flask) -> None:
     """Put the gate before every view of `app`."""
     manager = LoginManager()
-    manager.session_protection = "strong"
+    # Binding to address and browser exempts sessions that time out, as all of ours do, and moves with every proxy.
+    manager.session_protection = None
     manager.user_loader(_from_session)
     manager.request_loader(_from_password)
     manager.init_app(app)
@@ -133,6 +135,8 @@ def _gate() -> ResponseReturnValue | None:
 
 
 def _ask_to_sign_in(access: Access) -> ResponseReturnValue:
+    if g.get("too_many_attempts"):
+        abort(429)
     if access.basic:
         raise Unauthorized(www_authenticate=WWWAuthenticate("basic", {"realm": "Lungprint"}))
     if request.method != "GET" or request.headers.get("Sec-Fetch-Dest", "document") != "document":
@@ -167,10 +171,14 @@ def _from_password(asked: Request) -> Account | None:
         return None
     if not access_of(current_app, asked.endpoint).basic:
         return None
+    if not may_try():
+        g.too_many_attempts = True
+        return None
     name, password = sent.username or "", sent.password or ""
     with services().database.read() as database:
         user = verify(database, name, password)
     if user is None:
+        count_failure()
         note_refused(name)
         return None
     return account_of(user)

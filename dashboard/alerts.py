@@ -41,10 +41,10 @@ TABS: dict[str, tuple[str, tuple[AlertState, ...]]] = {
     "closed": ("Closed", CLOSED),
 }
 BUTTONS = (
-    (AlertState.CONFIRMED, "c", "Confirmed", "The label is wrong"),
-    (AlertState.NOT_AN_ERROR, "n", "Not an error", "The label is right"),
-    (AlertState.SAME_PERSON, "s", "Same person", "Two records, one person"),
-    (AlertState.UNDER_INVESTIGATION, "u", "Under investigation", "Keep it in view"),
+    (AlertState.CONFIRMED, "c", "Confirmed", "the label is wrong"),
+    (AlertState.NOT_AN_ERROR, "n", "Not an error", "the label is right"),
+    (AlertState.SAME_PERSON, "s", "Same person", "two records"),
+    (AlertState.UNDER_INVESTIGATION, "u", "Under investigation", ""),
 )
 
 

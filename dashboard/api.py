@@ -13,7 +13,6 @@ from archive.audit import AuditAction, Entry
 from archive.review import alert_page
 from archive.states import AlertKind, AlertState, Role
 from dashboard.access import open_to
-from dashboard.limits import attempts, limiter, refused
 from dashboard.seen import note
 from dashboard.services import services
 
@@ -26,7 +25,6 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 
 @blueprint.get("/alerts")
-@limiter.limit(attempts, deduct_when=refused)
 @open_to(Role.QA, Role.ADMIN, basic=True)
 def alerts() -> ResponseReturnValue:
     """A list, most probable first; `?state=open&state=held&kind=wrong_patient&page=2&limit=200` narrows it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any, Literal
 
 import redis
 from celery import Celery
-from celery.result import AsyncResult
+from celery.utils import uuid
 from kombu.exceptions import OperationalError
 
 from config.broker import Task
@@ -44,8 +43,6 @@ class Workers:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        # Celery's subscription to results is one connection for all threads and not made for sharing.
-        self._subscribing = threading.Lock()
 
     def similar(self, instance_id: int, k: int, by: By, seconds: float = ANSWER_SECONDS) -> list[Found]:
         """The k most similar images of other patients, best first.
@@ -75,31 +72,33 @@ class Workers:
 
     def _answer(self, task: Task, wanted: dict[str, Any], seconds: float) -> Any:
         try:
-            with self._subscribing:
-                result = self._app.send_task(
-                    str(task), kwargs=wanted, ignore_result=False, retry=False, expires=seconds
-                )
-            try:
-                return _wait(result, seconds)
-            finally:
-                with self._subscribing:
-                    result.forget()
+            task_id = self._send(task, wanted, seconds)
+            return self._wait(task_id, seconds)
         except (OperationalError, redis.RedisError) as error:
             raise WorkersSilent(
                 "The workers cannot be reached; an administrator can see why on the system page."
             ) from error
 
+    def _send(self, task: Task, wanted: dict[str, Any], seconds: float) -> str:
+        # Not Celery.send_task: it would subscribe to the result, which hangs and then fails for good when Redis is
+        # away. The result is looked for instead.
+        name, task_id = str(task), str(uuid())
+        message = self._app.amqp.create_task_message(task_id, name, kwargs=wanted, expires=seconds, ignore_result=False)
+        route = self._app.amqp.router.route({}, name)
+        with self._app.producer_or_acquire() as producer:
+            self._app.amqp.send_task_message(producer, name, message, retry=False, **route)
+        return task_id
 
-def _wait(result: AsyncResult[Any], seconds: float) -> Any:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        # One look: the state and the value come from the same message.
-        seen = result.backend.get_task_meta(result.id)
-        if seen["status"] == "SUCCESS":
-            return seen["result"]
-        if seen["status"] in ("FAILURE", "REVOKED"):
-            raise WorkersSilent("The search failed; the log of the index process says why.")
-        time.sleep(LOOK_SECONDS)
-    raise WorkersSilent(
-        f"The index did not answer within {seconds:.0f} seconds; it may be starting or busy. Try again in a moment."
-    )
+    def _wait(self, task_id: str, seconds: float) -> Any:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            # One look: the state and the value come from the same message.
+            seen = self._app.backend.get_task_meta(task_id)
+            if seen["status"] == "SUCCESS":
+                return seen["result"]
+            if seen["status"] in ("FAILURE", "REVOKED"):
+                raise WorkersSilent("The search failed; the log of the index process says why.")
+            time.sleep(LOOK_SECONDS)
+        raise WorkersSilent(
+            f"The index did not answer within {seconds:.0f} seconds; it may be starting or busy. Try again in a moment."
+        )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from flask import Flask
-from flask.wrappers import Response
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
+from limits import parse
 
 from dashboard.services import services
 
@@ -24,6 +24,11 @@ def attempts() -> str:
     return f"{services().settings.web.logins_per_minute} per minute"
 
 
-def refused(response: Response) -> bool:
-    """Whether the answer says that name or password were wrong; only those count for programs."""
-    return response.status_code == 401
+def may_try() -> bool:
+    """Whether this address may send another password with a request; right ones do not count."""
+    return limiter.limiter.test(parse(attempts()), "basic", get_remote_address())
+
+
+def count_failure() -> None:
+    """Count a wrong password that was sent with a request."""
+    limiter.limiter.hit(parse(attempts()), "basic", get_remote_address())

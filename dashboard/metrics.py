@@ -14,7 +14,6 @@ from archive.models import now
 from archive.states import AlertState, Role
 from archive.statistics import SystemStatus, system_status
 from dashboard.access import open_to
-from dashboard.limits import attempts, limiter, refused
 from dashboard.services import services
 
 blueprint = Blueprint("metrics", __name__)
@@ -49,7 +48,6 @@ class SystemCollector(Collector):
 
 
 @blueprint.get("/metrics")
-@limiter.limit(attempts, deduct_when=refused)
 @open_to(Role.ADMIN, basic=True, local=True)
 def metrics() -> ResponseReturnValue:
     """The numbers, to a scraper on this machine, or with an administrator's session or name and password."""

@@ -14,7 +14,7 @@ from archive.users import list_users
 from dashboard.access import open_to
 from dashboard.chart import bars
 from dashboard.processes import processes
-from dashboard.seen import note, note_here, of_image
+from dashboard.seen import note, note_here
 from dashboard.services import services
 
 blueprint = Blueprint("system", __name__)
@@ -33,7 +33,7 @@ def page() -> ResponseReturnValue:
         minutes = rates(session)
         refused = quarantined_files(session)
         models = models_in_use(session)
-    note(Entry(AuditAction.SYSTEM_VIEWED), *(of_image(image, AuditAction.IMAGE_LISTED) for image in failed))
+    note(Entry(AuditAction.SYSTEM_VIEWED))
     return render_template(
         "system.html",
         status=status,

@@ -83,13 +83,13 @@ def local_time(at: datetime | None) -> str:
 
 
 def percent(probability: float) -> str:
-    """A probability as a percentage that never claims certainty."""
+    """A probability as a percentage that never claims certainty and is never broken between two lines."""
     if probability < 0.001:
-        return "< 0.1 %"
+        return "< 0.1\u00a0%"
     if probability > 0.999:
-        return "> 99.9 %"
+        return "> 99.9\u00a0%"
     value = 100.0 * probability
-    return f"{value:.1f} %" if value < 10 or value > 99 else f"{value:.0f} %"
+    return f"{value:.1f}\u00a0%" if value < 10 or value > 99 else f"{value:.0f}\u00a0%"
 
 
 def patient_label(patient: Patient | None) -> str:

@@ -40,7 +40,8 @@ def file_image(session: Session, patient: Patient, year: int = 2024, accession: 
         acquired_at=datetime(year, 3, 14, 9, 26, tzinfo=UTC),
     )
     series = Series(series_instance_uid=f"2.25.2.{number}", study=study, modality="DX", description="PA upright")
-    given: dict[str, Any] = {"state": ImageState.MATCHED, "verdict": "consistent", "rows": 512, "columns": 512}
+    matched = facts.get("state", ImageState.MATCHED) is ImageState.MATCHED
+    given = {"state": ImageState.MATCHED, "verdict": "consistent" if matched else "", "rows": 512, "columns": 512}
     instance = Instance(
         sop_instance_uid=f"2.25.3.{number}",
         sop_class_uid="1.2.840.10008.5.1.4.1.1.1.1",

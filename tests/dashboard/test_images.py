@@ -1,0 +1,83 @@
+"""One image: page, preview, thumbnail and attention."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from archive.files import ImageFiles
+from archive.states import Role
+from config.paths import DataDir
+from dashboard.attention import overlay
+from tests.dashboard.conftest import Browser
+from tests.dashboard.misfiling import SIDE, Case
+
+Trail = Callable[[], list[tuple[str, str, int | None]]]
+
+
+def test_preview_is_the_file_and_never_kept_by_a_cache(qa: Browser, case: Case, folder: DataDir) -> None:
+    with qa.client.get(f"/images/{case.probe}/preview") as answer:
+        assert answer.data == ImageFiles(folder).preview_path(case.probe).read_bytes()
+        assert answer.mimetype == "image/jpeg"
+        assert answer.headers["Cache-Control"] == "private, no-store"
+        tag = answer.headers["ETag"]
+    with qa.client.get(f"/images/{case.probe}/preview", headers={"If-None-Match": tag}) as again:
+        assert again.status_code == 304
+
+
+def test_each_preview_is_audited(qa: Browser, case: Case, audited: Trail) -> None:
+    for _ in range(2):
+        qa.client.get(f"/images/{case.probe}/preview").close()
+    assert audited().count(("qa", "image viewed", case.probe)) == 2
+
+
+def test_thumbnail_is_small_and_audited_unless_its_page_was(qa: Browser, case: Case, audited: Trail) -> None:
+    answer = qa.client.get(f"/images/{case.stranger}/thumbnail")
+    assert max(Image.open(io.BytesIO(answer.data)).size) <= 192 < SIDE
+    assert audited().count(("qa", "image listed", case.stranger)) == 1
+    qa.client.get("/alerts")
+    before = len(audited())
+    assert qa.client.get(f"/images/{case.probe}/thumbnail").status_code == 200
+    assert len(audited()) == before
+
+
+def test_attention_is_hot_where_the_encoder_looked(qa: Browser, case: Case, audited: Trail) -> None:
+    answer = qa.client.get(f"/images/{case.probe}/attention")
+    picture = np.asarray(Image.open(io.BytesIO(answer.data)), dtype=int)
+    assert picture.shape == (512, 512, 4)
+    opacity = picture[..., 3]
+    assert opacity[500, 500] > 140 > 20 > opacity[5, 5]
+    assert ("qa", "attention viewed", case.probe) in audited()
+    assert qa.client.get(f"/images/{case.rival}/attention").status_code == 404
+
+
+def test_flat_attention_is_transparent() -> None:
+    picture = np.asarray(Image.open(io.BytesIO(overlay(bytes([200] * 64), 8, 32))))
+    assert picture[..., 3].max() == 0
+
+
+def test_missing_preview_says_so_soon_when_nobody_can_make_it(qa: Browser, case: Case) -> None:
+    answer = qa.client.get(f"/images/{case.failed}/preview")
+    assert answer.status_code == 503
+    assert qa.client.get(f"/images/{case.failed}/thumbnail").status_code == 503
+    assert qa.client.get("/images/999/preview").status_code == 404
+
+
+def test_page_shows_header_verdict_and_other_images(
+    signed_in: Callable[[Role], Browser], case: Case, audited: Trail
+) -> None:
+    page = signed_in(Role.CLINICIAN).client.get(f"/images/{case.probe}").text
+    for fact in ("Sokolova, Vera", "MRN-1", "1958-04-12", "2024-03-14", f"/similar/{case.probe}"):
+        assert fact in page
+    assert f"/images/{case.own_prior}/thumbnail" in page
+    assert "/alerts/" not in page
+    assert ("clinician", "image listed", case.own_prior) in audited()
+
+
+def test_page_of_a_failed_image_gives_the_reason(qa: Browser, case: Case) -> None:
+    page = qa.client.get(f"/images/{case.failed}").text
+    assert "pixel data end early" in page
+    assert "/similar/" not in page

@@ -1,0 +1,184 @@
+"""The dashboard in a real browser: QA staff find a misfiled image, look at it and decide by keyboard."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+from sqlalchemy import select
+
+from archive.database import Database
+from archive.models import Disposition
+from archive.states import AlertState
+from config.paths import DataDir
+from tests.archive.filing import PASSWORD
+from tests.dashboard.misfiling import SIDE, Case, draw_previews, file_case
+from tests.system.running import free_port
+from workers.readiness import accepts
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+VIEW = {"width": 1440, "height": 900}
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium")
+
+
+@pytest.fixture
+def case(database: Database, folder: DataDir) -> Case:
+    """A misfiled image in the data folder of the dashboard."""
+    return file_case(database, folder, draw_previews())
+
+
+@pytest.fixture
+def site(case: Case, folder: DataDir, queue_server: None) -> Iterator[str]:
+    """The address of a dashboard that runs as a process of its own."""
+    port = free_port()
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("LUNGPRINT_")}
+    environ |= {"LUNGPRINT_DATA_DIR": str(folder.root), "LUNGPRINT_WEB_PORT": str(port)}
+    with subprocess.Popen([sys.executable, "-m", "dashboard"], env=environ) as process:
+        while not accepts("127.0.0.1", port):
+            assert process.poll() is None, "the dashboard does not start"
+        yield f"http://127.0.0.1:{port}"
+        process.terminate()
+    assert process.returncode == 0
+
+
+@pytest.fixture
+def page(site: str) -> Iterator[Page]:
+    """A page of a fresh browser; the test fails on errors in its console and on requests to other servers."""
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        shown = browser.new_page(viewport=VIEW, color_scheme="dark")
+        shown.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+        shown.on("pageerror", lambda error: complaints.append(str(error)))
+        shown.on("request", lambda asked: None if asked.url.startswith(site) else complaints.append(asked.url))
+        yield shown
+        browser.close()
+    assert complaints == []
+
+
+def sign_in(page: Page, site: str, name: str) -> None:
+    """Sign in as people do."""
+    page.goto(site)
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Sign out").wait_for()
+
+
+def test_qa_finds_an_alert_looks_and_decides_by_keyboard(page: Page, site: str, case: Case, database: Database) -> None:
+    sign_in(page, site, "qa")
+    rows = page.locator(".row")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text("97\u00a0%")
+    expect(rows.last).to_contain_text("30\u00a0%")
+    page.keyboard.press("j")
+    expect(rows.first).to_be_focused()
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{site}/alerts/{case.alert}")
+
+    films = page.locator(".film")
+    expect(films).to_have_count(2)
+    left, right = films.first.bounding_box(), films.last.bounding_box()
+    assert left is not None
+    assert right is not None
+    assert (left["width"], left["height"], left["y"]) == (right["width"], right["height"], right["y"])
+    for film in films.all():
+        expect(film).to_have_js_property("naturalWidth", SIDE)
+
+    heat = page.locator('[data-side="left"] .heat')
+    expect(heat).to_be_hidden()
+    page.keyboard.press("a")
+    expect(heat).to_be_visible()
+    expect(heat).to_have_js_property("naturalWidth", 512)
+    page.keyboard.press("a")
+    expect(heat).to_be_hidden()
+    page.keyboard.press("b")
+    expect(page.locator(".rival")).to_have_count(1)
+    page.keyboard.press("b")
+    expect(page.locator(".rival")).to_have_count(0)
+
+    page.keyboard.press("m")
+    page.keyboard.type("not the name, a new pacemaker")
+    page.keyboard.press("Escape")
+    page.keyboard.press("n")
+    expect(page).to_have_url(f"{site}/alerts/{case.weaker_alert}")
+    expect(page.locator(".flash")).to_contain_text("not an error")
+    page.get_by_role("link", name="Look at it again").click()
+    expect(page.locator(".history")).to_contain_text("not the name, a new pacemaker")
+    with database.read() as session:
+        kept = session.scalars(select(Disposition)).one()
+        assert (kept.decision, kept.note) == (AlertState.NOT_AN_ERROR, "not the name, a new pacemaker")
+
+
+def test_letters_typed_into_the_note_decide_nothing(page: Page, site: str, case: Case, database: Database) -> None:
+    sign_in(page, site, "qa")
+    page.goto(f"{site}/alerts/{case.alert}")
+    page.keyboard.press("m")
+    page.keyboard.type("n c s u a")
+    expect(page.locator("#note")).to_have_value("n c s u a")
+    expect(page).to_have_url(f"{site}/alerts/{case.alert}")
+    with database.read() as session:
+        assert session.scalars(select(Disposition)).all() == []
+
+
+def test_both_images_zoom_and_move_together(page: Page, site: str, case: Case) -> None:
+    sign_in(page, site, "qa")
+    page.goto(f"{site}/alerts/{case.alert}")
+    page.locator(".stage").first.hover()
+    page.mouse.wheel(0, -400)
+    left, right = page.locator(".layer").all()
+    for layer in (left, right):
+        expect(layer).to_have_attribute("style", re.compile(r"scale\(2\.7"))
+    assert left.get_attribute("style") == right.get_attribute("style")
+    page.keyboard.press("0")
+    for layer in (left, right):
+        expect(layer).to_have_attribute("style", re.compile(r"scale\(1\)"))
+
+
+def test_clinician_finds_a_patient_without_naming_it_in_the_address(page: Page, site: str, case: Case) -> None:
+    sign_in(page, site, "clinician")
+    expect(page).to_have_url(f"{site}/search")
+    page.locator("#main").get_by_role("searchbox").fill("MRN-2")
+    page.keyboard.press("Enter")
+    expect(page.locator(".film-card")).to_have_count(1)
+    assert "MRN-2" not in page.url
+    page.locator(".film-card").click()
+    expect(page).to_have_url(f"{site}/images/{case.rival}")
+
+
+def test_pages_work_without_scripts(site: str, case: Case) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        page = browser.new_page(viewport=VIEW, java_script_enabled=False)
+        sign_in(page, site, "qa")
+        page.locator(".row").first.click()
+        page.get_by_label("Note").fill("checked")
+        page.get_by_role("button", name="Confirmed").click()
+        expect(page).to_have_url(f"{site}/alerts/{case.weaker_alert}")
+        browser.close()
+
+
+def test_administrator_sees_the_system(page: Page, site: str, case: Case) -> None:
+    sign_in(page, site, "admin")
+    page.goto(f"{site}/system")
+    expect(page.get_by_text("pixel data end early")).to_be_visible()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".flash")).to_contain_text("on its way again")
