@@ -47,6 +47,19 @@ def averaged_network(config: TrainingConfig, checkpoint: Path) -> AttentionHashN
     return network.eval().to(memory_format=torch.channels_last)
 
 
+def blend(network: AttentionHashNetwork, other: AttentionHashNetwork, share: float) -> None:
+    """Move the weights of `network` towards those of an earlier stage: `(1 − share)·own + share·other`.
+
+    Source: Wortsman et al., "Model soups", 2022.
+    """
+    theirs = other.state_dict()
+    mixed = {
+        key: torch.lerp(own, theirs[key], share) if own.is_floating_point() else own
+        for key, own in network.state_dict().items()
+    }
+    network.load_state_dict(mixed)
+
+
 def embed(network: AttentionHashNetwork, images: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.float32]:
     """Identity embeddings float32 (n, d) of prepared images uint8 (n, h, w), at a side of `size` pixels."""
     parts = []

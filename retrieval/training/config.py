@@ -54,6 +54,7 @@ class TrainingConfig:
         average: decay of the exponential moving average of the weights, which is what is exported.
         phantoms: how many synthetic persons to draw; groups may then name the dataset `phantom`.
         hard_negatives: find the most similar patients with the network the run starts from, and batch them together.
+        earlier_share: of the earlier stage's weights in what is exported (weight averaging, Wortsman et al. 2022).
         precision: `bf16` or `fp32`.
         threads: CPU threads. save_every: steps between checkpoints. seed: of everything random.
     """
@@ -72,6 +73,7 @@ class TrainingConfig:
     average: float = 0.995
     phantoms: int = 0
     hard_negatives: bool = False
+    earlier_share: float = 0.0
     precision: str = "bf16"
     threads: int = 2
     save_every: int = 50
@@ -84,6 +86,8 @@ class TrainingConfig:
             raise ConfigInvalid("warmup must be shorter than steps.")
         if self.network.bits % 16:
             raise ConfigInvalid(f"bits must be a multiple of 16, not {self.network.bits}.")
+        if not 0 <= self.earlier_share < 1:
+            raise ConfigInvalid(f"earlier_share must be from 0 to below 1, not {self.earlier_share}.")
         if not self.groups:
             raise ConfigInvalid("At least one [[groups]] table with datasets and patients is needed.")
 

@@ -18,26 +18,27 @@ from retrieval.preprocess import prepare
 
 Images = npt.NDArray[np.uint8]
 
-_KEPT = 0.998
+_KEPT = 0.99
 _DIRECTIONS = 64
 
 
 @dataclass(frozen=True)
 class GateMaterial:
-    """Images uint8 (n, h, w) to fit on: frontal chests with the kind of each (a dataset name), and wrong images.
+    """Images uint8 (n, h, w) to fit on: frontal chests and wrong images, with the kind of each (adult, spoiled, ...).
 
-    `held_out` are frontal chests of other patients with their kinds; they set the thresholds.
+    Each kind weighs the same. `held_out` are frontal chests of other patients; they set the thresholds.
     """
 
     frontal: Images
-    kinds: Sequence[str]
+    frontal_kinds: Sequence[str]
     wrong: Images
+    wrong_kinds: Sequence[str]
     held_out: Images
     held_out_kinds: Sequence[str]
 
 
 def fit_gate(network: AttentionHashNetwork, size: int, material: GateMaterial) -> Gate:
-    """Fit the classifier and the distance; thresholds keep 99.8 % of held-out chests, each kind weighing the same.
+    """Fit the classifier and the distance; thresholds keep 99 % of held-out chests, with room to spare.
 
     Args:
         network: in evaluation mode.
@@ -49,11 +50,11 @@ def fit_gate(network: AttentionHashNetwork, size: int, material: GateMaterial) -
     centre = frontal.mean(axis=0)
     scale = frontal.std(axis=0) + 1e-3
     good, bad, fresh = ((x - centre) / scale for x in (frontal, wrong, held_out))
-    weights = np.concatenate([_balanced(material.kinds), np.full(len(bad), 1.0 / len(bad))])
+    weights = np.concatenate([_balanced(material.frontal_kinds), _balanced(material.wrong_kinds)])
     labels = np.concatenate([np.ones(len(good)), np.zeros(len(bad))])
     classifier = LogisticRegression(C=0.01, max_iter=300)
     classifier.fit(np.concatenate([good, bad]), labels, sample_weight=weights * len(labels) / 2)
-    directions = _whitened(good, _balanced(material.kinds))
+    directions = _whitened(good, _balanced(material.frontal_kinds))
     distance = np.sqrt(((fresh @ directions.T) ** 2).mean(axis=1))
     logit = fresh @ classifier.coef_[0] + classifier.intercept_[0]
     share = _balanced(material.held_out_kinds)
@@ -65,7 +66,7 @@ def fit_gate(network: AttentionHashNetwork, size: int, material: GateMaterial) -
         bias=torch.tensor(float(classifier.intercept_[0])),
         directions=torch.from_numpy(directions.astype(np.float32)),
         least_logit=torch.tensor(min(0.0, _quantile(logit, share, 1 - _KEPT))),
-        most_distance=torch.tensor(1.15 * _quantile(distance, share, _KEPT)),
+        most_distance=torch.tensor(1.3 * _quantile(distance, share, _KEPT)),
         least_detail=torch.tensor(0.7 * _quantile(details, share, 1 - _KEPT)),
     )
 

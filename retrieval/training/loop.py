@@ -63,14 +63,14 @@ class Trainer:
         update = get_ema_multi_avg_fn(config.average)  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self._average = AveragedModel(self.network, multi_avg_fn=update, use_buffers=True)
         self._material = material
-        self._checkpoint = folder / "checkpoint.safetensors"
+        self.checkpoint = folder / "checkpoint.safetensors"
         self._curve = folder / "curve.csv"
         self._optimiser = torch.optim.AdamW(self.network.parameters(), lr=config.rate, weight_decay=config.decay)
         self._identity = IdentityLoss(config.losses.temperature)
         self._joint = JointHashLoss(config.losses.alpha, config.losses.beta)
         self.step = 0
-        if self._checkpoint.exists():
-            self.step = load_checkpoint(self._checkpoint, self.network, self._average, self._optimiser)
+        if self.checkpoint.exists():
+            self.step = load_checkpoint(self.checkpoint, self.network, self._average, self._optimiser)
         elif start is not None:
             load_checkpoint(start, self.network, self._average, None)
 
@@ -122,7 +122,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint."""
-        save_checkpoint(self._checkpoint, self.step, self.network, self._average, self._optimiser)
+        save_checkpoint(self.checkpoint, self.step, self.network, self._average, self._optimiser)
 
     def _costs(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
