@@ -21,8 +21,9 @@ OUTCOME = {
 
 def show(score: Score, out: Console) -> None:
     """Tables of what was sent and found, each misfiled image, and one sentence that sums up."""
-    table = Table("sent", "images", "should be", "found", "missed", "false alerts", title="What was sent, and found")
-    table.columns[0].no_wrap = True
+    table = Table("sent", "images", "should be", "found", "missed", "false", title="What was sent, and found")
+    for column in table.columns:
+        column.no_wrap = True
     for column in (table.columns[1], *table.columns[3:]):
         column.justify = "right"
     for planted, outcome in OUTCOME.items():
