@@ -14,7 +14,7 @@ from config.errors import ConfigurationError
 from config.paths import DataDir, data_dir
 from config.settings import load_settings
 from workers import maintenance, match, notify, similar
-from workers.batching import EncodeBatches
+from workers.batching import EncodeBatches, ids_of
 from workers.readiness import write_ready_file
 from workers.resources import Resources
 
@@ -55,7 +55,7 @@ resources = Resources(app, _settings, _folder)
 def encode_images(requests: list[SimpleRequest]) -> None:
     """Encode a batch of images; the argument of each message is an image's id."""
     try:
-        resources.encoder.run([int(request.args[0]) for request in requests])
+        resources.encoder.run(ids_of(request.args for request in requests))
     finally:
         encode_images.finished()
 
@@ -126,13 +126,16 @@ def _prepare(**_: Any) -> None:
     except Exception as error:
         # Celery would go on with a worker that cannot work.
         logger.exception("this worker cannot start")
+        # Decoders that run keep their parent from ending.
+        resources.close()
         raise SystemExit(1) from error
 
 
 @signals.task_received.connect
 def _begin_to_decode(request: Any = None, **_: Any) -> None:
     if request is not None and request.name == Task.ENCODE:
-        resources.encoder.announce(int(request.args[0]))
+        for instance_id in ids_of([request.args]):
+            resources.encoder.announce(instance_id)
 
 
 @signals.worker_ready.connect

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from queue import Queue
 from typing import Any
 
@@ -13,8 +14,22 @@ from celery.worker.consumer import Consumer
 from celery.worker.request import Request
 from celery_batches import Batches
 
+logger = logging.getLogger(__name__)
+
 # The flush timer goes on this long after the last batch; see `_do_flush`.
 LINGER_SECONDS = 2.0
+
+
+def ids_of(messages: Iterable[Iterable[Any]]) -> list[int]:
+    """The image ids that messages name, by their arguments; a malformed message must not spoil its batch."""
+    found = []
+    for arguments in messages:
+        match list(arguments):
+            case [int(instance_id)]:
+                found.append(instance_id)
+            case _:
+                logger.error("a message for the encoder names no image and is dropped")
+    return found
 
 
 class EncodeBatches(Batches):
