@@ -79,7 +79,7 @@ def _make_images(folder: Path, count: int, size: int) -> list[Path]:
         person = number % len(persons)
         # Drawn at 1024 and enlarged: what is measured is not the drawing.
         drawn = phantom.render(persons[person], phantom.random_exam(chance), size=min(size, 1024))
-        film = cv2.resize(drawn, (size, size), interpolation=cv2.INTER_CUBIC)
+        film = np.asarray(cv2.resize(drawn, (size, size), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
         film = np.asarray(film + chance.normal(0.0, 0.004, film.shape), dtype=np.float32)
         image = digital_xray(
             twelve_bit(film),

@@ -78,7 +78,7 @@ def check_nothing_lost(system: RunningSystem, acknowledged: set[str], stream: li
         matched = [row for row in rows.values() if row.state is ImageState.MATCHED]
         assert all(row.matched_at is not None for row in matched)
         assert session.scalar(select(func.count(Code.instance_pk))) == len(matched)
-        findings = Counter(session.execute(select(Alert.instance_pk, Alert.kind)).tuples())
+        findings = Counter(tuple(row) for row in session.execute(select(Alert.instance_pk, Alert.kind)))
         assert max(findings.values(), default=1) == 1
     for sent in stream:
         if sent.sop_instance_uid in acknowledged:
