@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 # Images that wait to be announced; what exceeds it is left to the reconciler.
 MOST_WAITING = 10_000
+_ONE_TRY = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.1}
 
 
 class Announcer:
@@ -23,9 +24,14 @@ class Announcer:
 
     An announcement makes things fast, not right: while Redis is away, announcements are dropped, and the reconciler
     finds the images in the database.
+
+    Args:
+        app: used by this thread alone; it is set to give up at once when Redis cannot be reached.
     """
 
     def __init__(self, app: Celery) -> None:
+        # One try: whoever waits for a server that is away only lets others wait.
+        app.conf.broker_transport_options = {**app.conf.broker_transport_options, **_ONE_TRY}
         self._app = app
         self._waiting: queue.Queue[int | None] = queue.Queue(MOST_WAITING)
         self._reachable = True

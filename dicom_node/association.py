@@ -13,9 +13,11 @@ import select
 import socket
 import struct
 import threading
+from functools import partial
 from io import BytesIO
 from typing import Any, cast
 
+from pydicom.uid import UID
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
@@ -26,6 +28,7 @@ from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
+from config.errors import LungprintError
 from dicom_node.spool import IncomingFile, Spool
 
 logger = logging.getLogger(__name__)
@@ -223,6 +226,10 @@ class WakingQueue(queue.Queue[Any]):
         self._wake.put((None, None))
 
 
+class MessageUnreadable(LungprintError):
+    """A peer sent a message that makes no sense."""
+
+
 class ImageDimse(DIMSEServiceProvider):
     """The message layer, which streams the data set of a C-STORE request into a file of the spool.
 
@@ -255,8 +262,8 @@ class ImageDimse(DIMSEServiceProvider):
             single.presentation_data_value_list.append(value)
             try:
                 self._receive(single, len(value[1]))
-            except Exception:
-                logger.exception("A message could not be decoded; aborting the association.")
+            except MessageUnreadable as error:
+                logger.warning("%s Aborting the association.", error)
                 self.drop_unfinished()
                 self.dul.event_queue.put("Evt19")
                 return
@@ -270,7 +277,11 @@ class ImageDimse(DIMSEServiceProvider):
     def _receive(self, primitive: P_DATA, length: int) -> None:
         # Before the message is handed over: its answer may be out sooner than the next line is reached.
         self.answering = True
-        super().receive_primitive(primitive)
+        try:
+            super().receive_primitive(primitive)
+        except Exception as error:
+            # Garbage makes the decoder fail in every way; its text may quote what was sent.
+            raise MessageUnreadable(f"A message cannot be decoded ({type(error).__name__}).") from error
         message = self.message
         if message is None:
             self._in_memory = 0
@@ -282,7 +293,7 @@ class ImageDimse(DIMSEServiceProvider):
         else:
             self._in_memory += length
             if self._in_memory > _LONGEST_IN_MEMORY:
-                raise ValueError("a message is longer than any of its kind")
+                raise MessageUnreadable("A message is longer than any of its kind.")
 
     def _open(self, message: C_STORE_RQ) -> IncomingFile:
         context = self.assoc._accepted_cx[cast(int, message.context_id)]
@@ -335,3 +346,26 @@ class ImageServer(ThreadedAssociationServer):
 def is_answering(association: Association) -> bool:
     """Whether a complete request of this association waits for its answer."""
     return isinstance(association.dimse, ImageDimse) and association.dimse.answering
+
+
+def prefer_as_proposed(association: Association) -> None:
+    """Have each presentation context accepted in the first acceptable transfer syntax of the requestor's own list.
+
+    pynetdicom takes the first of ours, which makes a sender that offers an image as it is, or else decompressed,
+    decompress it. To be called before the negotiation.
+    """
+    request = association.requestor.primitive
+    proposed = request.presentation_context_definition_list if request is not None else []
+    for supported in association.acceptor.supported_contexts:
+        wishes: list[UID] = [
+            syntax
+            for context in proposed
+            if context.abstract_syntax == supported.abstract_syntax
+            for syntax in context.transfer_syntax
+        ]
+        rank = {syntax: place for place, syntax in enumerate(dict.fromkeys(wishes))}
+        supported.transfer_syntax = sorted(supported.transfer_syntax, key=partial(_place, rank))
+
+
+def _place(rank: dict[UID, int], syntax: str | bytes) -> int:
+    return rank.get(UID(str(syntax)), len(rank))

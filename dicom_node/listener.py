@@ -19,7 +19,7 @@ from config.errors import ConfigurationError, LungprintError
 from config.paths import DataDir, data_dir
 from config.settings import Settings, load_settings
 from dicom_node.announcer import Announcer
-from dicom_node.association import ImageServer, is_answering
+from dicom_node.association import ImageServer, is_answering, prefer_as_proposed
 from dicom_node.discretion import keep_values_private
 from dicom_node.peers import Peers
 from dicom_node.services import (
@@ -39,7 +39,7 @@ MIB = 1 << 20
 REQUEST_SECONDS = 30.0
 # At the end: for answers that are being worked out, and for announcements that wait.
 FINISH_SECONDS = 10.0
-ANNOUNCE_SECONDS = 2.0
+ANNOUNCE_SECONDS = 1.0
 
 # A-ASSOCIATE-RJ (PS3.8 9.3.4): permanent, by the service user, calling AE title not recognised.
 _UNKNOWN_CALLER = (0x01, 0x01, 0x03)
@@ -105,6 +105,7 @@ class Listener:
     def _check_peer(self, event: Event) -> None:
         caller, _, address = _who(event)
         if self._peers.permits(caller, address):
+            prefer_as_proposed(event.assoc)
             return
         logger.warning("Rejected an association of %r at %s: not a known peer.", caller, address)
         event.assoc.acse.send_reject(*_UNKNOWN_CALLER)

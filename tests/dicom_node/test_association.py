@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import contextlib
+import random
+import struct
+import time
+
+import pytest
+from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+from pynetdicom.association import Association
+from pynetdicom.dimse_messages import C_STORE_RQ
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu_primitives import P_DATA
+
+from archive.database import Database
+from config.paths import DataDir
+from dicom_node.association import ReceivedData
+from tests.dicom_node.sending import Sender, encoded, listening
+from tests.listening import dataset_bytes, radiograph
+
+DX = str(DigitalXRayImageStorageForPresentation)
+EXPLICIT = str(ExplicitVRLittleEndian)
+
+
+def command(number: int) -> bytes:
+    """The command set of a C-STORE request."""
+    request = C_STORE()
+    request.MessageID = 1
+    request.AffectedSOPClassUID = DX
+    request.AffectedSOPInstanceUID = radiograph(number).SOPInstanceUID
+    request.Priority = 2
+    message = C_STORE_RQ()
+    message.primitive_to_message(request)
+    message.command_set.CommandDataSetType = 1
+    (pdu,) = message.encode_msg(1, 0)
+    return pdu.presentation_data_value_list[0][1][1:]
+
+
+def pdu(*values: tuple[int, bytes]) -> bytes:
+    """A P-DATA-TF PDU of presentation data values, each a control header and a fragment."""
+    items = b"".join(struct.pack(">LBB", len(part) + 2, 1, control) + part for control, part in values)
+    return struct.pack(">BxL", 4, len(items)) + items
+
+
+def send_raw(association: Association, content: bytes) -> None:
+    """Put bytes on the wire as they are."""
+    connection = association.dul.socket
+    assert connection is not None and connection.socket is not None
+    connection.socket.sendall(content)
+
+
+def answer(association: Association) -> int:
+    """The status of the next C-STORE response."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        _, message = association.dimse.get_msg(block=False)
+        if isinstance(message, C_STORE):
+            assert message.Status is not None
+            return int(message.Status)
+        time.sleep(0.01)
+    raise AssertionError("no answer")
+
+
+def wait_for_abort(association: Association) -> bool:
+    until = time.monotonic() + 20
+    while association.is_established and time.monotonic() < until:
+        time.sleep(0.01)
+    return association.is_aborted
+
+
+@pytest.mark.parametrize("max_pdu", [4096, 16384, 131072, 1 << 20])
+def test_images_arrive_whole_whatever_the_pdu_size(folder: DataDir, database: Database, max_pdu: int) -> None:
+    images = [radiograph(number, side=side) for number, side in enumerate([2, 45, 300, 700])]
+    with listening(folder, database, max_pdu=max_pdu) as sender, sender.association([(DX, EXPLICIT)]) as association:
+        assert [association.send_c_store(image).Status for image in images] == [0, 0, 0, 0]
+    stored = {dataset_bytes(path) for path in folder.images.rglob("*.dcm")}
+    assert stored == {encoded(image) for image in images}
+
+
+def test_fragments_may_lie_in_pdus_in_any_way(sender: Sender, folder: DataDir) -> None:
+    content, request = encoded(radiograph(1)), command(1)
+    chance = random.Random(1)
+    with sender.association([(DX, EXPLICIT)]) as association:
+        association._reactor_checkpoint.clear()
+        for _ in range(20):
+            values = [(1, request[:30]), (3, request[30:])]
+            start = 0
+            while start < len(content):
+                end = min(len(content), start + chance.randint(1, 400))
+                values.append((2 if end == len(content) else 0, content[start:end]))
+                start = end
+            wire = b""
+            while values:
+                count = chance.randint(1, len(values))
+                wire += pdu(*values[:count])
+                values = values[count:]
+            for start in range(0, len(wire), 97):
+                send_raw(association, wire[start : start + 97])
+            assert answer(association) == 0x0000
+        association._reactor_checkpoint.set()
+    (path,) = folder.images.rglob("*.dcm")
+    assert dataset_bytes(path) == content
+
+
+def test_a_sender_that_vanishes_leaves_nothing(sender: Sender, folder: DataDir) -> None:
+    with sender.association([(DX, EXPLICIT)]) as association:
+        send_raw(association, pdu((3, command(1)), (0, encoded(radiograph(1, side=200))[:5000])))
+        until = time.monotonic() + 20
+        while not any(folder.incoming.iterdir()) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert len(list(folder.incoming.iterdir())) == 1
+        association.abort()
+    while any(folder.incoming.iterdir()) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert list(folder.incoming.iterdir()) == []
+    assert sender.send(radiograph(1)) == 0x0000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        struct.pack(">BxL", 4, 100) + struct.pack(">LBB", 5000, 1, 3) + bytes(94),
+        struct.pack(">BxL", 4, 0x7FFFFFFF),
+        pdu((3, b"this is no command set")),
+        pdu((3, b"\x00\x00\x00\x01\x02\x00\x00\x00\xff\xff")),
+        struct.pack(">BxL", 0x55, 4) + bytes(4),
+    ],
+)
+def test_a_pdu_that_makes_no_sense_aborts_its_association_alone(
+    sender: Sender, folder: DataDir, content: bytes
+) -> None:
+    with sender.association([(DX, EXPLICIT)]) as witness:
+        with sender.association([(DX, EXPLICIT)]) as association:
+            send_raw(association, content)
+            assert wait_for_abort(association)
+        assert witness.send_c_store(radiograph(1)).Status == 0x0000
+    assert list(folder.incoming.iterdir()) == []
+
+
+def test_endless_commands_are_not_collected_in_memory(sender: Sender) -> None:
+    with sender.association([(DX, EXPLICIT)]) as association:
+        connection = association.dul.socket
+        assert connection is not None and connection.socket is not None
+        with contextlib.suppress(OSError):
+            for _ in range(2000):
+                connection.socket.sendall(pdu((1, bytes(16000))))
+        assert wait_for_abort(association)
+
+
+def test_received_values_are_those_of_the_pdu() -> None:
+    primitive: P_DATA = ReceivedData(bytearray(pdu((3, b"abc"), (2, b"defg"))[6:])).to_primitive()
+    assert [(cx, bytes(value)) for cx, value in primitive.presentation_data_value_list] == [
+        (1, b"\x03abc"),
+        (1, b"\x02defg"),
+    ]
+
+
+@pytest.mark.parametrize("body", [b"\x00", b"\x00\x00\x00\x01\x01\x02", b"\x00\x00\x00\x09\x01\x02", bytes(6)])
+def test_impossible_lengths_are_refused(body: bytes) -> None:
+    with pytest.raises(ValueError):
+        ReceivedData(bytearray(body))
+
+
+def test_pynetdicom_still_has_the_parts_that_are_replaced() -> None:
+    replaced = ("_is_transport_event", "_read_pdu_data", "run_reactor", "send_pdu")
+    assert all(callable(getattr(DULServiceProvider, name)) for name in replaced)

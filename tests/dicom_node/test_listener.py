@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import time
+from pathlib import Path
+
+import pytest
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    DigitalXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGLosslessSV1,
+)
+from pynetdicom import AE
+from pynetdicom.pdu_primitives import A_ASSOCIATE
+from sqlalchemy import select
+
+from archive.database import Database, open_database
+from archive.models import Instance
+from config.errors import ConfigurationError
+from config.paths import DataDir
+from config.settings import load_settings
+from dicom_node.listener import main
+from dicom_node.services import STORAGE_CLASSES, TRANSFER_SYNTAXES
+from tests.dicom_node.sending import Sender, encoded, listening
+from tests.listening import ListenerProcess, dataset_bytes, radiograph
+
+DX = str(DigitalXRayImageStorageForPresentation)
+EXPLICIT = str(ExplicitVRLittleEndian)
+VERIFICATION = ("1.2.840.10008.1.1", EXPLICIT)
+
+
+def rejection(sender: Sender, **titles: str) -> tuple[int | None, int | None, int | None] | None:
+    """Result, source and reason of the rejection, None when the association was accepted."""
+    with sender.association([VERIFICATION], **titles) as association:
+        if association.is_established:
+            return None
+        assert association.is_rejected
+        answer = association.acceptor.primitive
+        assert isinstance(answer, A_ASSOCIATE)
+        return answer.result, answer.result_source, answer.diagnostic
+
+
+def test_every_class_is_accepted_in_every_transfer_syntax(sender: Sender) -> None:
+    for storage_class in STORAGE_CLASSES:
+        with sender.association([(str(storage_class), str(syntax)) for syntax in TRANSFER_SYNTAXES]) as association:
+            assert len(association.accepted_contexts) == len(TRANSFER_SYNTAXES) == 16
+
+
+@pytest.mark.parametrize("first", [JPEGLosslessSV1, ImplicitVRLittleEndian, ExplicitVRLittleEndian, JPEG2000])
+def test_the_transfer_syntax_that_the_sender_names_first_is_taken(sender: Sender, first: UID) -> None:
+    others = [uid for uid in (ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLosslessSV1) if uid != first]
+    ae = AE("MODALITY")
+    ae.add_requested_context(DX, [first, *others])
+    association = ae.associate("127.0.0.1", sender.port, ae_title="LUNGPRINT")
+    assert association.accepted_contexts[0].transfer_syntax == [first]
+    association.release()
+
+
+def test_the_called_ae_title_must_be_ours(sender: Sender) -> None:
+    assert rejection(sender) is None
+    assert rejection(sender, called="SOMEONE") == (1, 1, 7)
+
+
+def test_only_known_peers_are_accepted(folder: DataDir, database: Database) -> None:
+    peers = [{"ae_title": "PACS", "address": "127.0.0.0/8"}, {"ae_title": "AFAR", "address": "192.0.2.7"}]
+    with listening(folder, database, host="127.0.0.1", peers=peers) as sender:
+        assert rejection(sender, calling="PACS") is None
+        assert rejection(sender, calling="STRANGER") == (1, 1, 3)
+        assert rejection(sender, calling="AFAR") == (1, 1, 3)
+
+
+def test_one_association_too_many_is_rejected_for_now(folder: DataDir, database: Database) -> None:
+    with (
+        listening(folder, database, max_associations=2) as sender,
+        sender.association([VERIFICATION]),
+        sender.association([VERIFICATION]),
+    ):
+        assert rejection(sender) == (2, 3, 2)
+
+
+def test_an_idle_association_is_dropped(folder: DataDir, database: Database) -> None:
+    with listening(folder, database, idle_seconds=1) as sender, sender.association([VERIFICATION]) as association:
+        until = time.monotonic() + 20
+        while association.is_established and time.monotonic() < until:
+            time.sleep(0.05)
+        assert association.is_aborted
+
+
+def test_a_connection_that_says_nothing_is_closed(folder: DataDir, database: Database) -> None:
+    with (
+        listening(folder, database, idle_seconds=1) as sender,
+        socket.create_connection(("127.0.0.1", sender.port)) as it,
+    ):
+        it.settimeout(20)
+        assert it.recv(100) == b""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        struct.pack(">BxL", 1, 0xFFFFFFF0) + bytes(1 << 16),
+        struct.pack(">BxL", 1, 68) + bytes(68),
+        struct.pack(">BxL", 4, 200) + bytes(200),
+        bytes(10),
+        b"\x01",
+    ],
+)
+def test_noise_on_the_port_harms_nobody(sender: Sender, content: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", sender.port)) as noise:
+        noise.sendall(content)
+        noise.shutdown(socket.SHUT_WR)
+        noise.settimeout(20)
+        try:
+            while noise.recv(1000):
+                pass
+        except ConnectionResetError:
+            pass
+    assert sender.send(radiograph(1)) == 0x0000
+
+
+def test_settings_name_what_is_wrong(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("LUNGPRINT_DATA_DIR", raising=False)
+    assert main() == 1
+    assert "LUNGPRINT_DATA_DIR" in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_said_in_one_sentence(sender: Sender, folder: DataDir, database: Database) -> None:
+    with (
+        pytest.raises(ConfigurationError, match=rf"port {sender.port} .* cannot be used"),
+        listening(folder, database, port=sender.port),
+    ):
+        pass
+
+
+def test_the_process_serves_its_data_folder_and_ends_on_sigterm(tmp_path: Path) -> None:
+    listener = ListenerProcess(tmp_path / "data")
+    try:
+        listener.start()
+        (listener.folder.incoming / "tmpx.part").write_bytes(b"left by a crash")
+        assert Sender(listener.port).send(radiograph(1)) == 0x0000
+        assert listener.stop() == 0
+        listener.start()
+        assert list(listener.folder.incoming.iterdir()) == []
+        assert listener.stop() == 0
+    finally:
+        listener.close()
+    database = open_database(load_settings(listener.folder.root, environ={}), listener.folder)
+    with database.read() as session:
+        assert session.scalars(select(Instance.sop_instance_uid)).one() == radiograph(1).SOPInstanceUID
+    database.close()
+
+
+def test_a_full_disk_is_answered_and_survived(tmp_path: Path) -> None:
+    """The kernel's limit on file sizes makes writes fail in the middle of an image, as a full disk does."""
+    limit = ["prlimit", f"--fsize={1 << 20}"]
+    listener = ListenerProcess(tmp_path / "data", prefix=limit)
+    try:
+        listener.start()
+        sender = Sender(listener.port)
+        small, large = radiograph(1, side=64), radiograph(2, side=1024)
+        assert [sender.send(image) for image in (small, large, small, large)] == [0, 0xA700, 0, 0xA700]
+        assert list(listener.folder.incoming.iterdir()) == []
+        kept = list(listener.folder.images.rglob("*.dcm"))
+        assert [dataset_bytes(path) for path in kept] == [encoded(small)]
+        assert listener.stop() == 0
+    finally:
+        listener.close()
+
+
+def test_options_of_the_environment_reach_the_process(tmp_path: Path) -> None:
+    peers = json.dumps([{"ae_title": "PACS", "address": "127.0.0.1"}])
+    options = {"LUNGPRINT_DICOM_PEERS": peers, "LUNGPRINT_DICOM_HOST": "127.0.0.1", "LUNGPRINT_DICOM_AE_TITLE": "CHEST"}
+    listener = ListenerProcess(tmp_path / "data", environ=options)
+    try:
+        listener.start()
+        sender = Sender(listener.port)
+        assert rejection(sender, calling="PACS", called="CHEST") is None
+        assert rejection(sender, calling="OTHER", called="CHEST") == (1, 1, 3)
+    finally:
+        listener.close()

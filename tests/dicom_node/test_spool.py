@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import errno
+import gc
+import hashlib
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from config.paths import DataDir
+from dicom_node.spool import IncomingFile, Spool
+from tests.dicom_node.sending import encoded
+from tests.listening import dataset_bytes, radiograph
+
+
+def opened(folder: DataDir, min_free: int = 0) -> IncomingFile:
+    return Spool(folder, min_free).open("1.2.840.10008.5.1.4.1.1.1.1", "1.2.3", "1.2.840.10008.1.2.1")
+
+
+def files(folder: DataDir) -> list[Path]:
+    return list(folder.incoming.iterdir())
+
+
+def test_pieces_become_one_file_in_dicom_format(folder: DataDir) -> None:
+    content = encoded(radiograph(1, side=300))
+    with opened(folder) as incoming:
+        for start in range(0, len(content), 1000):
+            assert incoming.write(memoryview(content)[start : start + 1000]) == len(content[start : start + 1000])
+        path = incoming.finish()
+        assert dataset_bytes(path) == content
+        assert dcmread(path).PatientID == "PID1"
+        assert (incoming.file_sha256, incoming.length) == (hashlib.sha256(content).hexdigest(), len(content))
+    assert files(folder) == []
+
+
+def test_without_space_nothing_is_opened_and_the_rest_is_dropped(folder: DataDir) -> None:
+    with opened(folder, min_free=1 << 60) as incoming:
+        assert incoming.write(b"x" * 100) == 100
+        with pytest.raises(OSError) as caught:
+            incoming.finish()
+    assert caught.value.errno == errno.ENOSPC and files(folder) == []
+
+
+def test_a_failed_write_leaves_nothing(folder: DataDir) -> None:
+    with opened(folder) as incoming:
+        incoming.write(b"beginning")
+        incoming.fail(OSError(errno.ENOSPC, "full"))
+        assert files(folder) == []
+        incoming.write(b"end")
+        with pytest.raises(OSError):
+            incoming.finish()
+
+
+def test_a_file_that_was_moved_away_stays(folder: DataDir, tmp_path: Path) -> None:
+    with opened(folder) as incoming:
+        incoming.write(b"kept")
+        incoming.finish().rename(tmp_path / "kept.dcm")
+    assert (tmp_path / "kept.dcm").exists()
+
+
+def test_a_forgotten_file_goes_with_its_object(folder: DataDir) -> None:
+    incoming = opened(folder)
+    incoming.write(b"never finished")
+    assert len(files(folder)) == 1
+    del incoming
+    gc.collect()
+    assert files(folder) == []
+
+
+def test_a_sweep_removes_leftovers_but_not_what_is_being_received(folder: DataDir) -> None:
+    (folder.incoming / "tmpleft.part").write_bytes(b"half")
+    with opened(folder) as incoming:
+        incoming.write(b"going on")
+        assert Spool(folder, 0).sweep() == 1
+        assert files(folder) == [incoming.path]
+        assert incoming.finish().exists()
