@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from retrieval import phantom
+from retrieval import phantom, preprocess
 from retrieval.phantom.side import lateral
 from retrieval.preprocess import PREPARED_SIZE, prepare
 
@@ -28,8 +29,8 @@ def phantom_images(persons: int, exams: int, seed: int) -> Images:
 
 
 def cached_phantoms(persons: int, exams: int, seed: int, folder: Path) -> Images:
-    """What `phantom_images` draws, kept in a file of `folder` for the next time."""
-    path = folder / f"phantoms-{persons}-{exams}-{seed}.npy"
+    """What `phantom_images` draws, kept in a file of `folder` until the phantom's or the preparation's code changes."""
+    path = folder / f"phantoms-{persons}-{exams}-{seed}-{_fingerprint()}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial.npy")
@@ -47,3 +48,8 @@ def phantom_laterals(persons: int, seed: int) -> Images:
         person = phantom.random_person(rng)
         drawn.append(prepare(lateral(person, phantom.random_exam(rng), _RENDERED)))
     return np.stack(drawn)
+
+
+def _fingerprint() -> str:
+    sources = [*sorted(Path(phantom.__file__).parent.glob("*.py")), Path(preprocess.__file__)]
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]

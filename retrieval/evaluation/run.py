@@ -87,7 +87,14 @@ def _methods(
     if frozen is not None:
         similarities["frozen mobilenet_v2"] = _cosine(frozen_vectors(images, frozen))
     patients, views = [row.patient for row in rows], [row.view for row in rows]
-    return [evaluate(dataset, method, matrix, patients, views) for method, matrix in similarities.items()]
+    found = [evaluate(dataset, method, matrix, patients, views) for method, matrix in similarities.items()]
+    passed = np.flatnonzero(encodings.gate.suitable)
+    if len(passed) < len(rows):
+        matrix = similarities["embedding"][np.ix_(passed, passed)]
+        found.append(
+            evaluate(dataset, "embedding, gated", matrix, [patients[i] for i in passed], [views[i] for i in passed])
+        )
+    return found
 
 
 def _calibration(
