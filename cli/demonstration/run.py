@@ -68,7 +68,6 @@ def options_for(delivery: Delivery) -> tuple[str, str]:
         "# Written by lungprint demo: here errors are far more frequent than in a hospital.\n"
         "[verdict]\n"
         f"base_rate = {rate:.4f}\n"
-        f"duplicate_rate = {1 / len(delivery.records):.4f}\n"
         "owner_in_gallery = 0.95\n"
         f"min_probability = {least:.4f}\n"
         "alerts_per_1000 = 1000.0\n"

@@ -82,7 +82,8 @@ def score(session: Session, shots: Sequence[tuple[Shot[Any], str, str]]) -> Scor
     Args:
         shots: each with its SOP Instance UID and the Patient ID in its header.
     """
-    states = dict(session.execute(select(Instance.sop_instance_uid, Instance.state)).tuples().all())
+    rows = session.execute(select(Instance.sop_instance_uid, Instance.state))
+    states: dict[str, ImageState] = {row.sop_instance_uid: row.state for row in rows}
     sent = [Sent(shot, uid, patient_id, states.get(uid)) for shot, uid, patient_id in shots]
     # What the alert budget holds back, nobody sees.
     alerts = [alert for alert in list_alerts(session) if alert["state"] != AlertState.HELD]

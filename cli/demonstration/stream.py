@@ -14,6 +14,8 @@ Content = TypeVar("Content")
 SWAPPED_SHARE = 0.09
 # So many films after a patient's last one, that one is sure to be in the gallery when it is needed.
 SETTLED = 4
+# Films are swapped between patients with so many earlier ones as long as there are any, then between others.
+PRIORS_WANTED = 3
 
 
 class Planted(StrEnum):
@@ -118,7 +120,7 @@ class _Desk(Generic[Content]):
 
     def swap(self, wanted: int) -> None:
         """File up to `wanted` films under other patients, rather those with many priors on both sides."""
-        for least in (2, 1):
+        for least in range(PRIORS_WANTED, 0, -1):
             places = [at for at, film in enumerate(self._films) if not film.lateral]
             self._chance.shuffle(places)
             for at in places:
