@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import redis
 
 from archive.database import Database
+from archive.files import ImageFiles
 from archive.models import Instance
 from archive.states import ImageState
 from config.broker import Queue, Task, celery_app, redis_url
@@ -24,6 +26,8 @@ from workers.processes import commands
 from workers.readiness import ready_file_says
 from workers.resources import Resources
 
+pytestmark = pytest.mark.timeout(600)
+
 
 @contextmanager
 def worker(name: str, settings: Settings, folder: DataDir) -> Iterator[subprocess.Popen[bytes]]:
@@ -34,7 +38,7 @@ def worker(name: str, settings: Settings, folder: DataDir) -> Iterator[subproces
             list(command.arguments), env=dict(command.environ), stdout=log, stderr=log, start_new_session=True
         )
     try:
-        wait_for(lambda: ready_file_says(folder, name, process.pid), 90)
+        wait_for(lambda: ready_file_says(folder, name, process.pid), 240)
         yield process
     finally:
         os.killpg(process.pid, signal.SIGKILL)
@@ -47,23 +51,24 @@ def is_encoded(database: Database, instance_id: int) -> bool:
 
 
 def test_a_lone_image_is_encoded_after_redis_was_restarted_under_a_waiting_batch(
-    database: Database, settings: Settings, folder: DataDir, add_image: AddImage
+    database: Database, settings: Settings, folder: DataDir, files: ImageFiles, add_image: AddImage
 ) -> None:
     # Messages wait for their batch longer than Redis lives: the worker loses its timers in that moment.
-    patient = settings.model_copy(update={"encoder": settings.encoder.model_copy(update={"batch_wait_ms": 3000})})
-    folder.root.joinpath("lungprint.toml").write_text("[encoder]\nbatch_wait_ms = 3000\n")
+    patient = settings.model_copy(update={"encoder": settings.encoder.model_copy(update={"batch_wait_ms": 10_000})})
+    folder.root.joinpath("lungprint.toml").write_text("[encoder]\nbatch_wait_ms = 10000\n")
     resources = Resources(celery_app(patient, folder), patient, folder)
     first, second = add_image(film(1)), add_image(film(2))
     with running_redis(settings, folder) as server, worker("encode", patient, folder) as process:
         resources.send(Task.ENCODE, first)
-        wait_for(lambda: resources.length(Queue.ENCODE) == 0)
+        # The decoder works on it, so the message is in the batch.
+        wait_for(files.preview_path(first).exists)
         server.kill()
         server.wait()
         with running_redis(settings, folder):
             with redis.Redis.from_url(redis_url(settings, folder)) as client:
                 client.flushall()
             resources.send(Task.ENCODE, second)
-            wait_for(lambda: is_encoded(database, second), 60)
+            wait_for(lambda: is_encoded(database, second), 90)
             wait_for(lambda: resources.length(Queue.MATCH) >= 1)
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
@@ -84,7 +89,7 @@ def test_an_image_taken_by_a_killed_worker_is_encoded_by_the_next(
         with worker("encode", settings, folder):
             resources.app.send_task(str(Task.ENCODE), args=["no id"])
             resources.send(Task.ENCODE, instance_id)
-            wait_for(lambda: is_encoded(database, instance_id), 60)
+            wait_for(lambda: is_encoded(database, instance_id), 90)
 
 
 def test_a_worker_that_cannot_work_says_why_and_ends(folder: DataDir, settings: Settings) -> None:
@@ -94,7 +99,7 @@ def test_a_worker_that_cannot_work_says_why_and_ends(folder: DataDir, settings: 
             list(commands(settings, folder)["encode"].arguments),
             env=broken,
             capture_output=True,
-            timeout=60,
+            timeout=240,
             check=False,
         )
     assert done.returncode != 0
