@@ -22,6 +22,7 @@ from dashboard.headers import add_headers
 from dashboard.limits import limit_attempts
 from dashboard.secret import secret_key
 from dashboard.services import Services
+from dashboard.shown import Shown
 
 # The largest form is a note of 4,000 characters, each of up to 12 bytes when URL-encoded.
 LARGEST_FORM = 64 * 1024
@@ -54,7 +55,7 @@ def create_app(settings: Settings, folder: DataDir) -> Flask:
         WTF_CSRF_TIME_LIMIT=None,
     )
     workers = Workers(celery_app(settings, folder))
-    app.extensions["lungprint"] = Services(settings, folder, open_database(settings, folder), workers)
+    app.extensions["lungprint"] = Services(settings, folder, open_database(settings, folder), workers, Shown())
     errors.handle_errors(app)
     add_headers(app, settings)
     limit_attempts(app)

@@ -2,49 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterable
-from typing import Any
-
 from flask import request
 from flask_login import current_user
+from sqlalchemy.orm import Session
 
 from archive.audit import AuditAction, Entry, record, record_all
 from archive.models import Alert, Instance
 from archive.users import find_user
 from dashboard.services import services
 
-# Thumbnails that belong to a page just shown, and audited with it, are not written a second time.
-FRESH_SECONDS = 120.0
-MOST_REMEMBERED = 10_000
 UNKNOWN_NAME = "(unknown name)"
-
-
-class Shown:
-    """Images whose showing has just been written down, by user; forgets the oldest."""
-
-    def __init__(self) -> None:
-        self._times: dict[tuple[str, int], float] = {}
-        self._lock = threading.Lock()
-
-    def add(self, user_name: str, instance_ids: Iterable[int]) -> None:
-        """Remember that the showing of these images has been written."""
-        with self._lock:
-            for instance_id in instance_ids:
-                self._times.pop((user_name, instance_id), None)
-                self._times[user_name, instance_id] = time.monotonic()
-            while len(self._times) > MOST_REMEMBERED:
-                del self._times[next(iter(self._times))]
-
-    def has(self, user_name: str, instance_id: int) -> bool:
-        """Whether it was written a moment ago."""
-        with self._lock:
-            then = self._times.get((user_name, instance_id))
-        return then is not None and time.monotonic() - then < FRESH_SECONDS
-
-
-_shown = Shown()
 
 
 def note(*entries: Entry) -> None:
@@ -52,17 +19,17 @@ def note(*entries: Entry) -> None:
     with services().database.write() as session:
         record_all(session, current_user.name, entries, request.remote_addr or "")
     pages = [one.object_pk for one in entries if one.object_kind == "instance" and one.object_pk is not None]
-    _shown.add(current_user.name, pages)
+    services().shown.add(current_user.name, pages)
 
 
-def note_here(session: Any, action: AuditAction, kind: str, pk: int | None, patient_pk: int | None) -> None:
+def note_here(session: Session, action: AuditAction, kind: str, pk: int | None, patient_pk: int | None) -> None:
     """Write it in the transaction of `session`, so that the deed and its record are kept together."""
     record(session, current_user.name, action, kind, pk, patient_pk, request.remote_addr or "")
 
 
 def note_thumbnail(instance: Instance) -> None:
     """Write that a thumbnail was shown, unless the page that shows it has just been written with it."""
-    if not _shown.has(current_user.name, instance.id):
+    if not services().shown.has(current_user.name, instance.id):
         note(of_image(instance, AuditAction.IMAGE_LISTED))
 
 

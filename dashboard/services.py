@@ -10,6 +10,7 @@ from archive.database import Database
 from config.paths import DataDir
 from config.settings import Settings
 from dashboard.asking import Workers
+from dashboard.shown import Shown
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Services:
     folder: DataDir
     database: Database
     workers: Workers
+    shown: Shown
 
 
 def services() -> Services:

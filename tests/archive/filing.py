@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import itertools
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
+from argon2 import PasswordHasher
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive.models import Alert, Code, Instance, Patient, Series, Study, User
 from archive.states import AlertKind, AlertState, ImageState, Role
-from archive.users import create_user
 
 PASSWORD = "correct horse battery"
 _numbers = itertools.count(1)
@@ -100,4 +101,13 @@ def file_alert(
 
 def enlist(session: Session, role: Role, name: str | None = None) -> User:
     """A user with `PASSWORD`, named after the role."""
-    return create_user(session, name or str(role), PASSWORD, role)
+    user = User(name=name or str(role), password_hash=_password_hash(), role=role)
+    session.add(user)
+    session.flush()
+    return user
+
+
+@cache
+def _password_hash() -> str:
+    # Hashing is slow by design; tests that are not about passwords share one hash.
+    return PasswordHasher().hash(PASSWORD)
