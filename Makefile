@@ -45,7 +45,8 @@ peers:
 	@bash .ci/peers
 
 bench: $(VENV)/.installed-dev
-	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks.ingest $(ARGS)
+	$(BIN)/python -m benchmarks.pipeline $(ARGS)
 
 clean:
 	rm -rf $(VENV) .demo

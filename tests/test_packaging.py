@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -42,7 +43,13 @@ def named(path: Path) -> str:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Names of all files in the wheel that is built from this checkout."""
     place = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(place), str(ROOT)]
+    # A copy, because setuptools leaves a folder `build` behind, from which a later build would take deleted files.
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, place / "source" / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, place / "source")
+    source = str(place / "source")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(place), source]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stderr[-2000:]
     with zipfile.ZipFile(next(place.glob("*.whl"))) as opened:
