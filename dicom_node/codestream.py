@@ -62,9 +62,7 @@ def _segments(codestream: bytes) -> Iterator[tuple[int, int]]:
         yield marker, position
         if marker in (_START_OF_SCAN, _END_OF_IMAGE):
             return
-        length = (
-            0 if marker in _STANDALONE else int.from_bytes(codestream[position + 2 : position + 4], "big")
-        )
+        length = 0 if marker in _STANDALONE else int.from_bytes(codestream[position + 2 : position + 4], "big")
         position += 2 + length
 
 

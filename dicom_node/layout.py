@@ -149,10 +149,7 @@ def _check_format(layout: Layout) -> None:
         raise PixelsUnreadable(Defect.UNSUPPORTED, f"{layout.samples} samples a pixel")
     if layout.allocated not in (8, 16):
         raise PixelsUnreadable(Defect.UNSUPPORTED, f"{layout.allocated} bits allocated")
-    if (
-        not 1 <= layout.stored <= layout.allocated
-        or not layout.stored - 1 <= layout.high_bit < layout.allocated
-    ):
+    if not 1 <= layout.stored <= layout.allocated or not layout.stored - 1 <= layout.high_bit < layout.allocated:
         raise PixelsUnreadable(Defect.UNSUPPORTED, "bits stored and high bit contradict each other")
 
 

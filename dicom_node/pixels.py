@@ -79,9 +79,7 @@ class Radiograph:
     view: HeaderView
 
 
-def decode(
-    source: Path | Dataset, limits: Limits | None = None, *, max_side: int | None = None
-) -> Radiograph:
+def decode(source: Path | Dataset, limits: Limits | None = None, *, max_side: int | None = None) -> Radiograph:
     """Decode a single-frame radiograph of 8 to 16 bits.
 
     Samples are averaged down to `max_side` before the tone table is applied, which costs a fraction of the

@@ -120,9 +120,7 @@ def _orientation(header: Dataset) -> HeaderView | None:
     row, column = (str(axis).strip().upper()[:1] for axis in value)
     if column not in ("F", "H"):
         return None
-    kind = {"L": ViewKind.FRONTAL, "R": ViewKind.FRONTAL, "A": ViewKind.LATERAL, "P": ViewKind.LATERAL}.get(
-        row
-    )
+    kind = {"L": ViewKind.FRONTAL, "R": ViewKind.FRONTAL, "A": ViewKind.LATERAL, "P": ViewKind.LATERAL}.get(row)
     return None if kind is None else HeaderView(kind, f"patient orientation says {kind.value}")
 
 

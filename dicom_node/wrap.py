@@ -180,9 +180,7 @@ def computed_radiography(
     return image
 
 
-def secondary_capture(
-    pixels: Grey, *, patient: PatientHeader, study: StudyHeader, view: View | None = None
-) -> Dataset:
+def secondary_capture(pixels: Grey, *, patient: PatientHeader, study: StudyHeader, view: View | None = None) -> Dataset:
     """A grey image as Secondary Capture, as digitised film arrives; the series description names the view."""
     image = _common_header(patient, study, "OT", SecondaryCaptureImageStorage)
     image.update(_image(pixels, None, False, None))
@@ -193,9 +191,7 @@ def secondary_capture(
     return image
 
 
-def _image(
-    pixels: Grey, bits_stored: int | None, inverted: bool, window: tuple[float, float] | None
-) -> Dataset:
+def _image(pixels: Grey, bits_stored: int | None, inverted: bool, window: tuple[float, float] | None) -> Dataset:
     if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16) or min(pixels.shape) < 1:
         raise CannotWrap("An image must be a two-dimensional array of uint8 or uint16.")
     allocated = 8 * pixels.dtype.itemsize

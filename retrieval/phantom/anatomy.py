@@ -45,19 +45,13 @@ def rib_course(person: Person, rib: Rib, breath: float, count: int = 56) -> tupl
     return np.stack([x, y, z], axis=1), angle
 
 
-def rib_ribbon(
-    course: Points, angle: np.ndarray, rib: Rib, fractures: tuple[float, ...]
-) -> tuple[Points, Points]:
+def rib_ribbon(course: Points, angle: np.ndarray, rib: Rib, fractures: tuple[float, ...]) -> tuple[Points, Points]:
     """Upper and lower edge (n, 3) of a rib in cm; healed fractures at the given angles swell and step it."""
     along = np.gradient(course[:, :2], axis=0)
     along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-6)
     normal = np.stack([along[:, 1], -along[:, 0]], axis=1) * rib.side
     share = angle / max(rib.end_angle, 1e-6)
-    half = (
-        rib.width
-        / 2.0
-        * (0.72 + 0.35 * np.sin(np.pi * np.clip(share * 1.1, 0, 1)) + rib.taper * (share - 0.5))
-    )
+    half = rib.width / 2.0 * (0.72 + 0.35 * np.sin(np.pi * np.clip(share * 1.1, 0, 1)) + rib.taper * (share - 0.5))
     steep = np.abs(along[:, 1])
     half = half * (1.0 - 0.45 * steep**3)
     step = np.zeros_like(angle)
@@ -96,9 +90,7 @@ def ellipse(x: float, y: float, a: float, b: float, turn: float = 0.0, count: in
     """Closed ellipse outline (n, 2) with half axes `a`, `b` cm, turned by `turn` radians."""
     angle = np.linspace(0.0, 2 * np.pi, count, endpoint=False)
     u, v = a * np.cos(angle), b * np.sin(angle)
-    return np.stack(
-        [x + u * np.cos(turn) - v * np.sin(turn), y + u * np.sin(turn) + v * np.cos(turn)], axis=1
-    )
+    return np.stack([x + u * np.cos(turn) - v * np.sin(turn), y + u * np.sin(turn) + v * np.cos(turn)], axis=1)
 
 
 def heart_outlines(person: Person, breath: float) -> tuple[Points, ...]:
@@ -114,9 +106,7 @@ def heart_outlines(person: Person, breath: float) -> tuple[Points, ...]:
         ellipse(-heart.atrium_bulge * 0.42, centre_y - 0.2, heart.atrium_bulge * 0.72, heart.breadth * 1.05),
         ellipse(heart.knob_radius * 0.75 + 0.4, knob_y, heart.knob_radius * 1.15, heart.knob_radius * 1.3),
         ellipse(1.4 + heart.trunk_bulge, -3.6, 2.3, 2.9, 0.2),
-        np.array(
-            [[-strip, -16.0], [strip * 0.9, -16.0], [strip * 0.95, base + 4.0], [-strip * 0.9, base + 4.0]]
-        ),
+        np.array([[-strip, -16.0], [strip * 0.9, -16.0], [strip * 0.95, base + 4.0], [-strip * 0.9, base + 4.0]]),
     )
     return tuple(breathe(part, breath) for part in parts)
 
@@ -200,12 +190,8 @@ def vessel_tree(
                 bend = rng.normal(0, 0.30)
                 u = np.linspace(0.0, 1.0, 5)
                 bearing = direction + bend * u
-                steps = np.stack(
-                    [side * np.cos(bearing), np.sin(bearing), np.full(5, rng.normal(0, 0.5))], axis=1
-                )
-                course = (
-                    origin + np.concatenate([np.zeros((1, 3)), np.cumsum(steps[:-1], axis=0)]) * reach / 4.0
-                )
+                steps = np.stack([side * np.cos(bearing), np.sin(bearing), np.full(5, rng.normal(0, 0.5))], axis=1)
+                course = origin + np.concatenate([np.zeros((1, 3)), np.cumsum(steps[:-1], axis=0)]) * reach / 4.0
                 branches.append((course, width))
                 if generation < 4:
                     for spread in (rng.uniform(0.15, 0.55), -rng.uniform(0.15, 0.55)):

@@ -27,9 +27,7 @@ def device_shadow(person: Person, exam: Exam, projection: Projection) -> Map:
             plastic.stroke(np.stack([middle + offset, y], axis=1), 0.16, 0.9)
     if exam.devices.central_line:
         rng = np.random.default_rng([exam.seed, 13])
-        knots = np.array(
-            [(-7.0, -22.0), (-4.5, -16.0), (-2.6, -10.0), (-2.2, -4.0), (-2.0, rng.uniform(-2, 3))]
-        )
+        knots = np.array([(-7.0, -22.0), (-4.5, -16.0), (-2.6, -10.0), (-2.2, -4.0), (-2.0, rng.uniform(-2, 3))])
         plastic.stroke(_curve(knots), 0.22, 0.9)
     shadow = metal.smooth(0.04) * np.float32(_METAL)
     shadow += plastic.smooth(0.04) * np.float32(_PLASTIC)

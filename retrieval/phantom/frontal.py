@@ -102,9 +102,7 @@ def _air(person: Person, exam: Exam, projection: Projection, lungs: Map) -> Map:
     for opacity in exam.opacities:
         spot = Canvas(projection)
         spot.fill(anatomy.ellipse(opacity.x, opacity.y, opacity.radius, opacity.radius * 0.8, opacity.x), 1.0)
-        markings = np.maximum(
-            markings, spot.smooth(opacity.radius * 0.45) * np.float32(opacity.density * 1.6)
-        )
+        markings = np.maximum(markings, spot.smooth(opacity.radius * 0.45) * np.float32(opacity.density * 1.6))
     air -= markings * lungs * (1.0 - heart)
     air += _trachea(person, exam, projection)
     if exam.stomach_gas > 0.0:
@@ -192,9 +190,7 @@ def _spine(person: Person, exam: Exam, projection: Projection) -> Map:
         body = spine.vertebra_height * 0.43
         wide = half * (0.85 + 0.02 * level)
         waist = wide * 0.87
-        block = np.array(
-            [(-wide, -body), (wide, -body), (waist, 0), (wide, body), (-wide, body), (-waist, 0)]
-        )
+        block = np.array([(-wide, -body), (wide, -body), (waist, 0), (wide, body), (-wide, body), (-waist, 0)])
         z = np.full((6, 1), -person.half_depth * 0.5)
         canvas.fill(np.hstack([block + np.array([x, y]), z]), 0.8)
         for side in (-1, 1):

@@ -143,9 +143,7 @@ def _random_ribs(rng: np.random.Generator, person: Person) -> tuple[Rib, ...]:
 
 def _random_marks(rng: np.random.Generator, ribs: tuple[Rib, ...], old: float) -> Marks:
     count = int(rng.poisson(0.15 + 0.35 * old))
-    fractures = tuple(
-        (int(rng.integers(6, len(ribs) - 4)), float(rng.uniform(0.7, 1.9))) for _ in range(count)
-    )
+    fractures = tuple((int(rng.integers(6, len(ribs) - 4)), float(rng.uniform(0.7, 1.9))) for _ in range(count))
     granulomas = tuple(
         (
             float(rng.choice((-1, 1)) * rng.uniform(4, 10)),

@@ -59,9 +59,7 @@ class Canvas:
         pixels = width * self._project.scale
         value *= min(pixels, 1.0)
         thickness = max(1, round(pixels))
-        cv2.polylines(
-            self.pixels, [self._fixed(line)], closed, _grey(value), thickness, cv2.LINE_AA, _SUBPIXEL_BITS
-        )
+        cv2.polylines(self.pixels, [self._fixed(line)], closed, _grey(value), thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
 
     def smooth(self, sigma: float) -> Map:
         """The layer as float32 in [0, 1], blurred by `sigma` cm."""

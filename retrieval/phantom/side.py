@@ -78,9 +78,7 @@ def _lung(person: Person, exam: Exam) -> Points:
     front = _front(person, y) - 0.6
     u = np.linspace(0.0, 1.0, 24)
     rear = float(_back(person, np.array([level + 4.5]))[0]) - 2.2
-    floor = np.stack(
-        [front[-1] + (rear - front[-1]) * u, level + 1.0 - 2.2 * np.sin(np.pi * u) + 4.0 * u**3], axis=1
-    )
+    floor = np.stack([front[-1] + (rear - front[-1]) * u, level + 1.0 - 2.2 * np.sin(np.pi * u) + 4.0 * u**3], axis=1)
     up = np.linspace(level + 4.0, APEX_Y + 0.3, 40)
     rising = np.stack([_back(person, up) - 2.2, up], axis=1)
     return anatomy.breathe(np.concatenate([np.stack([front, y], axis=1), floor, rising]), exam.breath)

@@ -64,9 +64,7 @@ def test_tones_follow_the_stored_values(tmp_path: Path) -> None:
     assert np.allclose(radiograph.pixels, scene / 4095.0, atol=1e-3)
 
 
-@pytest.mark.parametrize(
-    "syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
-)
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian])
 def test_digest_and_tones_do_not_depend_on_the_encoding_of_the_header(syntax: str, tmp_path: Path) -> None:
     plain = decode(_dx())
     other = _dx()
@@ -164,9 +162,7 @@ def test_reduction_averages_areas_and_leaves_the_digest() -> None:
 
 
 def test_preview_is_a_jpeg_of_the_side_asked_for() -> None:
-    image = cv2.imdecode(
-        np.frombuffer(preview(decode(_dx(_scene(400, 200))), 128), np.uint8), cv2.IMREAD_UNCHANGED
-    )
+    image = cv2.imdecode(np.frombuffer(preview(decode(_dx(_scene(400, 200))), 128), np.uint8), cv2.IMREAD_UNCHANGED)
     assert image.shape == (128, 64)
     assert image[-1, -1] > image[0, 0] + 150
 
@@ -244,9 +240,7 @@ def test_defect_is_named_and_no_patient_data_told(change: dict[str, object], def
     assert "secret" not in refused.value.reason.lower()
 
 
-@pytest.mark.parametrize(
-    "keyword", ["Rows", "Columns", "BitsAllocated", "PixelData", "PhotometricInterpretation"]
-)
+@pytest.mark.parametrize("keyword", ["Rows", "Columns", "BitsAllocated", "PixelData", "PhotometricInterpretation"])
 def test_missing_attribute_is_a_defect(keyword: str) -> None:
     crippled = _dx()
     delattr(crippled, keyword)
@@ -291,9 +285,7 @@ def test_no_value_of_the_header_reaches_warnings_or_logs(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
 ) -> None:
     with pydicom.config.disable_value_validation():
-        odd = _dx(
-            ViewPosition="secret^name of a patient", BodyPartExamined="secret id", WindowCenter="123456"
-        )
+        odd = _dx(ViewPosition="secret^name of a patient", BodyPartExamined="secret id", WindowCenter="123456")
         file = _saved(odd, tmp_path)
     file.write_bytes(file.read_bytes().replace(b"123456", b"secret"))
     caplog.set_level("DEBUG")
@@ -340,14 +332,10 @@ def test_every_real_file_is_decoded_or_refused_with_a_reason(shared: Path) -> No
     outcomes = dict(zip(files, (json.loads(line) for line in run.stdout.splitlines()), strict=True))
     chests = [outcome for file, outcome in outcomes.items() if file.startswith("chest/")]
     assert all(outcome["ok"] for outcome in chests)
-    assert all(
-        outcome["low"] >= 0.0 and outcome["high"] <= 1.0 for outcome in outcomes.values() if outcome["ok"]
-    )
+    assert all(outcome["low"] >= 0.0 and outcome["high"] <= 1.0 for outcome in outcomes.values() if outcome["ok"])
     assert all(outcome["reason"] for outcome in outcomes.values() if not outcome["ok"])
     digests = {
-        outcomes[file]["digest"]
-        for file in files
-        if file.endswith(("CT1_J2KR", "CT1_JLSL", "CT1_JPLL", "CT1_RLE"))
+        outcomes[file]["digest"] for file in files if file.endswith(("CT1_J2KR", "CT1_JLSL", "CT1_JPLL", "CT1_RLE"))
     }
     assert len(digests) == 1, "the same image in four lossless encodings"
     assert sum(outcome["ok"] for outcome in outcomes.values()) >= 180

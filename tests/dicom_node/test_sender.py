@@ -28,9 +28,7 @@ def _image(number: int) -> Dataset:
     return wrap.digital_xray(
         pixels,
         patient=wrap.PatientHeader(patient_id=f"P{number}"),
-        study=wrap.StudyHeader(
-            taken=datetime.datetime(2024, 1, 1), instance_uid=wrap.uid_from("sender", number)
-        ),
+        study=wrap.StudyHeader(taken=datetime.datetime(2024, 1, 1), instance_uid=wrap.uid_from("sender", number)),
     )
 
 

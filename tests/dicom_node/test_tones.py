@@ -122,9 +122,7 @@ def test_voi_lut_is_looked_up() -> None:
 
 
 def test_modality_lut_comes_before_the_window() -> None:
-    item = _header(
-        LUTDescriptor=[256, 0, 16], LUTData=[10 * value for value in range(256)], ModalityLUTType="US"
-    )
+    item = _header(LUTDescriptor=[256, 0, 16], LUTData=[10 * value for value in range(256)], ModalityLUTType="US")
     header = _header(
         ModalityLUTSequence=Sequence([item]),
         WindowCenter="1000",

@@ -44,9 +44,7 @@ def _build(kind: str) -> Dataset:
 KINDS = ["dx 12 bit", "dx 8 bit monochrome1, odd length", "dx lateral", "cr", "sc"]
 
 
-@pytest.mark.skipif(
-    shutil.which("dciodvfy") is None, reason="dciodvfy (Debian: dicom3tools) is not installed"
-)
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (Debian: dicom3tools) is not installed")
 @pytest.mark.parametrize("kind", KINDS)
 def test_dciodvfy_finds_no_error(kind: str, tmp_path: Path) -> None:
     file = tmp_path / "image.dcm"
@@ -56,16 +54,12 @@ def test_dciodvfy_finds_no_error(kind: str, tmp_path: Path) -> None:
     assert "Error" not in judged.stderr + judged.stdout
 
 
-@pytest.mark.skipif(
-    shutil.which("dciodvfy") is None, reason="dciodvfy (Debian: dicom3tools) is not installed"
-)
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (Debian: dicom3tools) is not installed")
 def test_dciodvfy_would_notice_a_missing_attribute(tmp_path: Path) -> None:
     broken = _build("dx 12 bit")
     del broken.PixelIntensityRelationship
     broken.save_as(tmp_path / "image.dcm", enforce_file_format=True)
-    judged = subprocess.run(
-        ["dciodvfy", str(tmp_path / "image.dcm")], capture_output=True, text=True, check=False
-    )
+    judged = subprocess.run(["dciodvfy", str(tmp_path / "image.dcm")], capture_output=True, text=True, check=False)
     assert "Error" in judged.stderr
 
 

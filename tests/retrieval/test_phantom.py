@@ -76,13 +76,9 @@ def test_heart_lies_on_the_persons_left_which_is_the_right_half_of_the_image() -
 
 def test_two_exams_of_one_person_agree_more_than_exams_of_two_persons() -> None:
     people = [_person(seed) for seed in range(30, 42)]
-    pairs = [
-        [phantom.render(person, exam, 256) for exam in _exams(seed, 2)] for seed, person in enumerate(people)
-    ]
+    pairs = [[phantom.render(person, exam, 256) for exam in _exams(seed, 2)] for seed, person in enumerate(people)]
     same = [_agreement(*pair) for pair in pairs]
-    other = [
-        _agreement(pairs[i][0], pairs[j][1]) for i in range(len(people)) for j in range(len(people)) if i != j
-    ]
+    other = [_agreement(pairs[i][0], pairs[j][1]) for i in range(len(people)) for j in range(len(people)) if i != j]
     won = np.mean([mine > theirs for mine in same for theirs in other])
     assert np.median(same) > np.median(other) + 0.15
     assert won > 0.9
@@ -91,8 +87,7 @@ def test_two_exams_of_one_person_agree_more_than_exams_of_two_persons() -> None:
 def test_expiration_raises_the_diaphragm() -> None:
     person = _person(2)
     deep, shallow = (
-        phantom.render(person, phantom.Exam(seed=1, breath=breath, marker="", noise=0.0), 128)
-        for breath in (1.0, 0.0)
+        phantom.render(person, phantom.Exam(seed=1, breath=breath, marker="", noise=0.0), 128) for breath in (1.0, 0.0)
     )
     above_the_low_dome = np.array([[-0.45 * person.half_width, person.dome_right - 1.5]])
     column, row = Projection(phantom.Exam(seed=1), 128)(above_the_low_dome)[0].astype(int)
@@ -105,8 +100,7 @@ def test_healed_fracture_changes_the_bones_only_where_it_is() -> None:
     broken = dataclasses.replace(whole, marks=phantom.Marks(fractures=((11, 1.2),)))
     exam = phantom.Exam(seed=1)
     difference = np.abs(
-        thoracic_bones(whole, exam, Projection(exam, 256))
-        - thoracic_bones(broken, exam, Projection(exam, 256))
+        thoracic_bones(whole, exam, Projection(exam, 256)) - thoracic_bones(broken, exam, Projection(exam, 256))
     )
     changed = difference > 0.02
     assert changed.sum() > 20
