@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 # Images that wait to be announced; what exceeds it is left to the reconciler.
 MOST_WAITING = 10_000
+# After a failure nothing is sent for so long: each try costs more than it is worth.
+_PAUSE_SECONDS = 1.0
 _ONE_TRY = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.1}
 
 
@@ -35,10 +37,14 @@ class Announcer:
         self._app = app
         self._waiting: queue.Queue[int | None] = queue.Queue(MOST_WAITING)
         self._reachable = True
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="announcer", daemon=True)
 
     def start(self) -> None:
         """Begin to send."""
+        with self._app.connection_for_write() as connection:
+            # Imports what Redis needs now, not beside the first image; connects to nothing.
+            logger.debug("Announcing by %s.", type(connection.transport).__name__)
         self._thread.start()
 
     def announce(self, instance_id: int) -> None:
@@ -50,6 +56,7 @@ class Announcer:
 
     def stop(self, seconds: float) -> None:
         """Send what waits, for so many seconds at most."""
+        self._ended.set()
         try:
             self._waiting.put_nowait(None)
         except queue.Full:
@@ -62,12 +69,13 @@ class Announcer:
                 self._app.send_task(str(Task.ENCODE), args=[instance_id], retry=False, ignore_result=True)
             except (OperationalError, RedisError, OSError) as error:
                 self._lost(type(error).__name__)
+                self._ended.wait(_PAUSE_SECONDS)
                 self._drop_waiting()
             else:
                 self._reachable = True
 
     def _drop_waiting(self) -> None:
-        """Give up what waits: each of them would run into the same time-out."""
+        """Give up what waits: the reconciler is as fast by now."""
         for _ in range(self._waiting.qsize()):
             try:
                 if self._waiting.get_nowait() is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,8 @@ class Storage:
         self._files = ImageFiles(folder)
         self._files.prepare()
         self._announce = announce
+        # SQLite lets one writer in at a time and has the others sleep and look again, up to 100 ms.
+        self._turn = threading.Lock()
 
     def handle_store(self, event: Event) -> int:
         """Answer a C-STORE request (PS3.4 Annex B).
@@ -102,7 +105,8 @@ class Storage:
             if claim is not None and (difference := _difference(claim, header)):
                 return self._quarantine(temporary, file, claim, StoreStatus.MISMATCH, difference)
             self._files.keep(temporary, file.file_sha256)
-            registered = register(self._database, self._settings, header, file)
+            with self._turn:
+                registered = register(self._database, self._settings, header, file)
         except OSError as error:
             return Answer(StoreStatus.OUT_OF_RESOURCES, _why(error))
         except SQLAlchemyError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -86,6 +87,12 @@ def encoded(image: Dataset) -> bytes:
     buffer.is_little_endian = syntax.is_little_endian
     write_dataset(buffer, image)
     return buffer.getvalue()
+
+
+def pdu(*values: tuple[int, bytes]) -> bytes:
+    """A P-DATA-TF PDU of presentation data values, each a control header and a fragment."""
+    items = b"".join(struct.pack(">LBB", len(part) + 2, 1, control) + part for control, part in values)
+    return struct.pack(">BxL", 4, len(items)) + items
 
 
 @contextmanager

@@ -11,12 +11,10 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dul import DULServiceProvider
-from pynetdicom.pdu_primitives import P_DATA
 
 from archive.database import Database
 from config.paths import DataDir
-from dicom_node.association import ReceivedData
-from tests.dicom_node.sending import Sender, encoded, listening
+from tests.dicom_node.sending import Sender, encoded, listening, pdu
 from tests.listening import dataset_bytes, radiograph
 
 DX = str(DigitalXRayImageStorageForPresentation)
@@ -35,12 +33,6 @@ def command(number: int) -> bytes:
     message.command_set.CommandDataSetType = 1
     (pdu,) = message.encode_msg(1, 0)
     return pdu.presentation_data_value_list[0][1][1:]
-
-
-def pdu(*values: tuple[int, bytes]) -> bytes:
-    """A P-DATA-TF PDU of presentation data values, each a control header and a fragment."""
-    items = b"".join(struct.pack(">LBB", len(part) + 2, 1, control) + part for control, part in values)
-    return struct.pack(">BxL", 4, len(items)) + items
 
 
 def send_raw(association: Association, content: bytes) -> None:
@@ -146,20 +138,6 @@ def test_endless_commands_are_not_collected_in_memory(sender: Sender) -> None:
             for _ in range(2000):
                 connection.socket.sendall(pdu((1, bytes(16000))))
         assert wait_for_abort(association)
-
-
-def test_received_values_are_those_of_the_pdu() -> None:
-    primitive: P_DATA = ReceivedData(bytearray(pdu((3, b"abc"), (2, b"defg"))[6:])).to_primitive()
-    assert [(cx, bytes(value)) for cx, value in primitive.presentation_data_value_list] == [
-        (1, b"\x03abc"),
-        (1, b"\x02defg"),
-    ]
-
-
-@pytest.mark.parametrize("body", [b"\x00", b"\x00\x00\x00\x01\x01\x02", b"\x00\x00\x00\x09\x01\x02", bytes(6)])
-def test_impossible_lengths_are_refused(body: bytes) -> None:
-    with pytest.raises(ValueError):
-        ReceivedData(bytearray(body))
 
 
 def test_pynetdicom_still_has_the_parts_that_are_replaced() -> None:
