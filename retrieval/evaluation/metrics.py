@@ -22,6 +22,16 @@ def weighted_auc(scores: npt.NDArray[np.floating], same: npt.NDArray[np.bool_], 
     return _auc_of_levels(level, same, np.ones(len(scores)) if weights is None else weights)
 
 
+def patient_votes(same: npt.NDArray[np.bool_], patient: Numbers) -> Floats:
+    """Weights (m,) of pairs that give every patient one vote, however many pairs of one person it supplies.
+
+    Args:
+        same: bool (m,). patient: number (m,) of the first image's patient.
+    """
+    pairs = np.bincount(patient[same], minlength=int(patient.max()) + 1)
+    return np.where(same, 1.0 / np.maximum(pairs[patient], 1), 1.0)
+
+
 def auc_interval(
     scores: npt.NDArray[np.floating],
     same: npt.NDArray[np.bool_],
@@ -29,7 +39,7 @@ def auc_interval(
     rounds: int = 200,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """95 % interval of the AUC when patients, not pairs, are drawn again.
+    """95 % interval of the AUC, every patient with one vote, when patients, not pairs, are drawn again.
 
     Args:
         scores, same: as in `weighted_auc`.
@@ -38,24 +48,29 @@ def auc_interval(
     _, level = np.unique(scores, return_inverse=True)
     count = int(max(patients[0].max(), patients[1].max())) + 1
     rng = np.random.default_rng(seed)
+    votes = patient_votes(same, patients[0])
     found = []
     for _ in range(rounds):
         times = np.bincount(rng.integers(count, size=count), minlength=count).astype(np.float64)
-        weights = np.where(same, times[patients[0]], times[patients[0]] * times[patients[1]])
+        weights = votes * np.where(same, times[patients[0]], times[patients[0]] * times[patients[1]])
         found.append(_auc_of_levels(level, same, weights))
     low, high = np.nanpercentile(found, (2.5, 97.5))
     return float(low), float(high)
 
 
 def true_positive_rate(
-    scores: npt.NDArray[np.floating], same: npt.NDArray[np.bool_], false_positive_rate: float
+    scores: npt.NDArray[np.floating], same: npt.NDArray[np.bool_], false_positive_rate: float, weights: Floats
 ) -> float:
-    """Share of pairs of one person above the threshold that this share of pairs of two passes; NaN if none."""
+    """Share of pairs of one person above the threshold that this share of pairs of two passes; NaN if none.
+
+    Args:
+        weights: (m,), how much each pair of one person counts, see `patient_votes`.
+    """
     if not same.any() or same.all():
         return float("nan")
     others = np.sort(scores[~same])[::-1]
     threshold = others[int(false_positive_rate * len(others))]
-    return float((scores[same] > threshold).mean())
+    return float(np.average(scores[same] > threshold, weights=weights[same]))
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,24 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.codes import hamming, identity_half
-from retrieval.evaluation.metrics import auc_interval, search, swaps_found, true_positive_rate, weighted_auc
+from retrieval.evaluation.metrics import (
+    auc_interval,
+    patient_votes,
+    search,
+    swaps_found,
+    true_positive_rate,
+    weighted_auc,
+)
 from retrieval.evaluation.pairs import fair_pairs, patient_numbers
 
 
 @dataclass(frozen=True)
 class Figures:
-    """One row of the table; rates in [0, 1], the interval is 95 % over patients."""
+    """One row of the table; rates in [0, 1], the interval is 95 % over patients.
+
+    AUC and true positive rates give every patient one vote, `auc_by_pair` every pair: there, a patient with many images
+    has many votes.
+    """
 
     dataset: str
     method: str
@@ -25,6 +36,7 @@ class Figures:
     auc: float
     auc_low: float
     auc_high: float
+    auc_by_pair: float
     tpr_at_fpr_1e2: float
     tpr_at_fpr_1e3: float
     precision_at_1: float
@@ -56,6 +68,7 @@ def evaluate(
     numbers = patient_numbers(patients)
     first, second = fair_pairs(numbers, views)
     scores, same = similarity[first, second], numbers[first] == numbers[second]
+    votes = patient_votes(same, numbers[first])
     low, high = auc_interval(scores, same, (numbers[first], numbers[second]))
     found = search(similarity, numbers)
     swaps = swaps_found(similarity, numbers, views, (0.01, 0.05))
@@ -65,11 +78,12 @@ def evaluate(
         images=len(numbers),
         patients=int(numbers.max()) + 1,
         queries=found.queries,
-        auc=weighted_auc(scores, same),
+        auc=weighted_auc(scores, same, votes),
         auc_low=low,
         auc_high=high,
-        tpr_at_fpr_1e2=true_positive_rate(scores, same, 1e-2),
-        tpr_at_fpr_1e3=true_positive_rate(scores, same, 1e-3),
+        auc_by_pair=weighted_auc(scores, same),
+        tpr_at_fpr_1e2=true_positive_rate(scores, same, 1e-2, votes),
+        tpr_at_fpr_1e3=true_positive_rate(scores, same, 1e-3, votes),
         precision_at_1=found.precision_at_1,
         **{f"hit_at_{length}": share for length, share in found.hits.items()},
         map_at_r=found.map_at_r,

@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from retrieval.evaluation.metrics import (
     auc_interval,
     calibration_error,
+    patient_votes,
     search,
     swaps_found,
     true_positive_rate,
@@ -43,11 +44,22 @@ def test_interval_widens_when_one_patient_supplies_the_pairs() -> None:
     assert narrow[0] < weighted_auc(scores, same) < narrow[1]
 
 
+def test_every_patient_has_one_vote_however_many_pairs_it_supplies() -> None:
+    # Patient 0 supplies three pairs of one person, patient 1 one; the last pair is of two persons.
+    same = np.array([True, True, True, True, False])
+    votes = patient_votes(same, np.array([0, 0, 0, 1, 0]))
+    assert votes.tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1.0, 1.0])
+    # Patient 0's pairs score below the pair of two persons, patient 1's above: half of the patients.
+    scores = np.array([0.1, 0.1, 0.1, 0.9, 0.5])
+    assert weighted_auc(scores, same, votes) == pytest.approx(0.5)
+    assert weighted_auc(scores, same) == pytest.approx(0.25)
+
+
 def test_true_positive_rate_at_a_rate_of_false_ones() -> None:
     others = np.arange(100) / 100
     scores = np.concatenate([others, [0.985, 0.975, 0.995]])
     same = np.arange(103) >= 100
-    assert true_positive_rate(scores, same, 0.01) == pytest.approx(2 / 3)
+    assert true_positive_rate(scores, same, 0.01, np.ones(len(scores))) == pytest.approx(2 / 3)
 
 
 def test_search_divides_by_all_that_is_relevant() -> None:
