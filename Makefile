@@ -7,6 +7,8 @@ SHELL := /bin/bash
 
 PYTHON ?= python3.11
 VENV := .venv
+# What tests need beside the product; a variable, because a comma would end an argument of $(call).
+DEV := .[dev,postgresql,train]
 BIN := $(VENV)/bin
 # More options for pip, for example a package index of your own.
 PIP_ARGS ?=
@@ -61,7 +63,7 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/pip
 	$(call install,.)
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/pip
-	$(call install,.[dev,postgresql,train])
+	$(call install,$(DEV))
 	@touch $(VENV)/.installed
 
 # Install $(1), one line of progress, everything said kept in a log; afterwards the packages must import together.
