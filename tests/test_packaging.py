@@ -142,6 +142,11 @@ def test_make_test_runs_every_check_before_the_tests() -> None:
     assert order == sorted(order)
 
 
+def test_make_test_installs_the_product_with_all_its_extras(tmp_path: Path) -> None:
+    lines = make("--dry-run", "--always-make", "test", f"VENV={tmp_path}/venv").stdout
+    assert "-e '.[dev,postgresql,train]'" in lines
+
+
 def test_a_missing_python_is_said_in_one_sentence(tmp_path: Path) -> None:
     done = make("demo", f"VENV={tmp_path}/venv", "PYTHON=python3.99")
     assert done.returncode != 0
