@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from flask import Blueprint, abort, make_response, render_template, request, send_file
+from flask import Blueprint, abort, current_app, make_response, render_template, request, send_file
 from flask.typing import ResponseReturnValue
 from PIL import Image
 from sqlalchemy import or_, select
@@ -58,6 +58,8 @@ def page(instance_id: int) -> ResponseReturnValue:
 def preview(instance_id: int) -> ResponseReturnValue:
     """The image as JPEG."""
     image, path = _with_preview(instance_id, PREVIEW_WAIT_SECONDS)
+    if path is None:
+        abort(503)
     note(of_image(image, AuditAction.IMAGE_VIEWED))
     return send_file(path, mimetype="image/jpeg", conditional=True)
 
@@ -65,8 +67,10 @@ def preview(instance_id: int) -> ResponseReturnValue:
 @blueprint.get("/<int:instance_id>/thumbnail")
 @open_to()
 def thumbnail(instance_id: int) -> ResponseReturnValue:
-    """The image as a small JPEG."""
+    """The image as a small JPEG, or a sign that there is no preview, as of a file without readable pixels."""
     image, path = _with_preview(instance_id, THUMBNAIL_WAIT_SECONDS)
+    if path is None:
+        return current_app.send_static_file("no-preview.svg")
     note_thumbnail(image)
     with Image.open(path) as picture:
         picture.draft("L", (THUMBNAIL_SIDE, THUMBNAIL_SIDE))
@@ -96,13 +100,12 @@ def find_image(session: Session, instance_id: int) -> Instance:
     return session.scalar(wanted.options(header, joinedload(Instance.patient))) or abort(404)
 
 
-def _with_preview(instance_id: int, seconds: float) -> tuple[Instance, Path]:
+def _with_preview(instance_id: int, seconds: float) -> tuple[Instance, Path | None]:
     with services().database.read() as session:
         image = find_image(session, instance_id)
     path = ImageFiles(services().folder).preview_path(instance_id)
-    if not path.exists() and not services().workers.make_preview(instance_id, path.exists, seconds):
-        abort(503)
-    return image, path
+    there = path.exists() or services().workers.make_preview(instance_id, path.exists, seconds)
+    return image, path if there else None
 
 
 def _bytes(content: bytes, kind: str) -> ResponseReturnValue:

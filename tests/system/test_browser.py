@@ -94,6 +94,7 @@ def test_qa_finds_an_alert_looks_and_decides_by_keyboard(page: Page, site: str, 
     page.keyboard.press("Enter")
     expect(page).to_have_url(f"{site}/alerts/{case.alert}")
 
+    page.wait_for_load_state("networkidle")
     films = page.locator(".film")
     expect(films).to_have_count(2)
     left, right = films.first.bounding_box(), films.last.bounding_box()
