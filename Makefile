@@ -68,6 +68,7 @@ $(VENV)/.installed-dev: pyproject.toml | $(BIN)/pip
 
 # Install $(1), one line of progress, everything said kept in a log; afterwards the packages must import together.
 define install
+@$(BIN)/python -c 'import pathlib, sys, sysconfig; sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || { echo "The headers of Python are missing, which the package hnswlib needs. On Debian: apt-get install python3-dev" >&2; exit 1; }
 @command -v c++ >/dev/null || { echo "There is no C++ compiler here, which the package hnswlib needs. On Debian: apt-get install g++" >&2; exit 1; }
 @echo "Installing Lungprint into $(VENV): about 5 GB with PyTorch, some minutes. Log: $(VENV)/install.log"
 @$(BIN)/pip install --disable-pip-version-check --no-input $(PIP_ARGS) -e '$(1)' 2>&1 | tee $(VENV)/install.log \

@@ -81,8 +81,14 @@ def open_database(settings: Settings, folder: DataDir) -> Database:
 
 
 def _arguments(url: str) -> dict[str, Any]:
-    # isolation_level None: pysqlite does not begin transactions by itself; _begin_sqlite does.
-    return {"timeout": BUSY_SECONDS, "isolation_level": None} if url.startswith("sqlite") else {}
+    if url.startswith("sqlite"):
+        # isolation_level None: pysqlite does not begin transactions by itself; _begin_sqlite does.
+        return {"timeout": BUSY_SECONDS, "isolation_level": None}
+    if url.startswith("postgresql"):
+        # A server behind a broken network must fail soon, and a commit must be on its disk whatever its default says.
+        options = f"-c lock_timeout={BUSY_SECONDS}s -c synchronous_commit=on"
+        return {"connect_timeout": 10, "tcp_user_timeout": 15_000, "options": options}
+    return {}
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

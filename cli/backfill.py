@@ -58,7 +58,7 @@ def command(ctx: click.Context, /, paths: tuple[Path, ...], data_dir: Path, as_j
         )
         if waits:
             click.echo("The system is not running; the images are encoded and compared once `lungprint up` is started.")
-    ctx.exit(ExitCode.NOTHING if counts["failed"] else ExitCode.OK)
+    ctx.exit(ExitCode.NOTHING if counts["failed"] or counts["refused"] else ExitCode.OK)
 
 
 def _kind(status: StoreStatus | None) -> str:

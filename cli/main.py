@@ -61,9 +61,16 @@ def main() -> None:
     try:
         lungprint(prog_name="lungprint")
     except Exception as error:
-        if not is_expected(error):
+        if is_expected(error):
+            said = str(error)
+        elif is_of_database(error):
+            said = (
+                f"The database cannot be used ({type(error).__name__}). Is it reachable, is database.url right, and "
+                "was the system started once, or `lungprint migrate` run?"
+            )
+        else:
             raise
-        click.echo(f"lungprint: {error}", err=True)
+        click.echo(f"lungprint: {said}", err=True)
         sys.exit(int(getattr(error, "exit_code", ExitCode.USAGE)))
 
 
@@ -73,6 +80,12 @@ def is_expected(error: Exception) -> bool:
         return True
     errors = sys.modules.get("retrieval.errors")
     return errors is not None and isinstance(error, errors.RetrievalError)
+
+
+def is_of_database(error: Exception) -> bool:
+    """Whether the database raised it; SQLAlchemy is not imported to ask. Its text may quote what was asked."""
+    errors = sys.modules.get("sqlalchemy.exc")
+    return errors is not None and isinstance(error, errors.SQLAlchemyError)
 
 
 if __name__ == "__main__":

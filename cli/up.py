@@ -17,6 +17,7 @@ from cli.output import console
 from cli.system import data_dir_option
 from config.paths import DataDir, data_dir
 from config.settings import Settings, load_settings
+from workers.index_owner import network_at_work
 from workers.possession import chosen_port, end_leftovers, possession
 from workers.supervisor import Supervisor
 
@@ -99,6 +100,7 @@ def up(path: Path, flags: dict[str, dict[str, Any]], out: Console) -> None:
     with possession(folder):
         for pid in end_leftovers(folder):
             out.print(f"Process {pid}, left behind by a killed system, was ended.")
+        network_at_work(settings)
         dicom_port = chosen_port(settings.dicom.bind_host, settings.dicom.port, "DICOM listener", "--dicom-port")
         web_port = chosen_port(settings.web.host, settings.web.port, "dashboard", "--web-port")
         flags["dicom"]["port"], flags["web"]["port"] = dicom_port, web_port

@@ -100,8 +100,10 @@ class DataDir:
         for folder in folders:
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                # A folder that was there before may be open to others, and the database in it with it.
+                folder.chmod(0o700)
             except OSError as error:
-                raise ConfigurationError(f"The folder {folder} cannot be made: {error.strerror}.") from error
+                raise ConfigurationError(f"The folder {folder} cannot be made private: {error.strerror}.") from error
         if self.redis_socket.parent.stat().st_uid != os.getuid():
             raise ConfigurationError(f"The folder {self.redis_socket.parent} belongs to another user; remove it.")
 

@@ -18,7 +18,7 @@ from config.errors import ConfigurationError
 
 ENV_PREFIX = "LUNGPRINT_"
 # Variables with the prefix that select the system or a test's data and are no options.
-NOT_OPTIONS = frozenset({"LUNGPRINT_DATA_DIR", "LUNGPRINT_SHARED", "LUNGPRINT_PASSWORD"})
+NOT_OPTIONS = frozenset({"LUNGPRINT_DATA_DIR", "LUNGPRINT_SHARED"})
 
 AETitle = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[^\\\x00-\x1f]+$")
@@ -121,7 +121,7 @@ class Web(Section):
 class Redis(Section):
     """The queue's server."""
 
-    url: str
+    url: Annotated[str, StringConstraints(pattern=r"^((rediss?|unix)://\S+)?$")]
 
 
 class Database(Section):

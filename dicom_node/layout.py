@@ -121,6 +121,8 @@ def check_inflated(deflated: bytes, limits: Limits) -> None:
         if size > limits.max_bytes:
             raise PixelsUnreadable(Defect.TOO_LARGE, f"inflates to over {limits.max_bytes >> 20} MiB")
         rest = inflater.unconsumed_tail
+    if not inflater.eof:
+        raise PixelsUnreadable(Defect.HEADER_BROKEN, "deflated data ends early")
 
 
 def _integer(header: Dataset, keyword: str, default: int | None = None) -> int:

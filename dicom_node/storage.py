@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from dicom_node.status import StoreStatus
 logger = logging.getLogger(__name__)
 
 LONGEST_AE_TITLE = 16
+_UID = re.compile(r"[0-9.]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,11 @@ class Storage:
                 answer = self.take(incoming, claim, calling_ae)
         if answer.status is not StoreStatus.SUCCESS:
             logger.warning(
-                "Refused %s from %s with 0x%04X: %s.", claim.sop_instance_uid, calling_ae, answer.status, answer.reason
+                "Refused %s from %r with 0x%04X: %s.",
+                claim.sop_instance_uid if _UID.fullmatch(claim.sop_instance_uid) else "an object without a valid UID",
+                calling_ae,
+                answer.status,
+                answer.reason,
             )
         return int(answer.status)
 

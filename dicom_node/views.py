@@ -50,9 +50,6 @@ _VIEW_CODES = {
     "399173006": ViewKind.LATERAL, "R-10236": ViewKind.LATERAL,
     "399352003": ViewKind.LATERAL, "399260004": ViewKind.LATERAL,
 }  # fmt: skip
-_ROW_DIRECTIONS = {
-    "L": ViewKind.FRONTAL, "R": ViewKind.FRONTAL, "A": ViewKind.LATERAL, "P": ViewKind.LATERAL,
-}  # fmt: skip
 _FRONTAL_WORDS = re.compile(r"\b(PA|AP|P\.A\.?|A\.P\.?|FRONTAL|POSTERO-?ANTERIOR|ANTERO-?POSTERIOR)(?=\W|$)")
 _LATERAL_WORDS = re.compile(r"\b(LAT|LATERAL|LL|PROFIL|PROFILE|SEITLICH)(?=\W|$)")
 _OTHER_WORDS = re.compile(r"\b(OBLIQUE|OBL|DECUB\w*)(?=\W|$)")

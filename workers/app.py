@@ -62,8 +62,9 @@ def encode_images(requests: list[SimpleRequest]) -> None:
 
 @app.task(name=str(Task.MATCH))
 def match_image(instance_id: int) -> None:
-    """Give an encoded image its verdict."""
-    match.match(resources.index_owner, resources.database, _settings, instance_id)
+    """Give an encoded image its verdict, or have it encoded anew when it waits with codes of other weights."""
+    if match.match(resources.index_owner, resources.database, _settings, instance_id) == match.OUTDATED:
+        resources.send(Task.ENCODE, instance_id)
 
 
 @app.task(name=str(Task.SIMILAR), ignore_result=False)

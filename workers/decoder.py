@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import resource
@@ -73,7 +74,9 @@ def decode_image(order: Order) -> Outcome:
             order.source, Limits(max_pixels=order.max_pixels), max_side=max(ENCODE_SIDE, order.preview_side)
         )
         prepared = prepare(radiograph.pixels)
-        _write(order.preview, preview(radiograph, order.preview_side))
+        with contextlib.suppress(OSError):
+            # Only a picture for people; the maintenance worker draws what is missing.
+            _write(order.preview, preview(radiograph, order.preview_side))
     except PixelsUnreadable as error:
         return Unreadable(error.reason, for_good=True)
     except ImageNotUsable as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 STRAGGLER_SECONDS = 3.0
 # Decodings that nobody fetched, as their message was lost with the connection; the oldest are dropped.
 MOST_AHEAD = 512
+# A decoding that has not ended after so many times its limit never will.
+LOST_AFTER_TIMEOUTS = 4
 
 
 class GateReading(Protocol):
@@ -99,6 +102,8 @@ class BatchEncoder:
         self._to_encode = to_encode
         self._lock = threading.Lock()
         self._ahead: dict[int, Future[Outcome]] = {}
+        self._given_up_after = LOST_AFTER_TIMEOUTS * settings.decoding.timeout_seconds
+        self._begun: dict[int, float] = {}
 
     @property
     def model_id(self) -> str:
@@ -121,9 +126,14 @@ class BatchEncoder:
                 self._to_match(item.instance_id)
         wanted = {item.instance_id: self._decoding(item) for item in items if self._is_to_encode(item)}
         done, late = wait(wanted.values(), timeout=STRAGGLER_SECONDS)
-        outcomes = {}
+        outcomes: dict[int, Outcome] = {}
         for instance_id, future in wanted.items():
-            if future in late:
+            if future in late and self._is_lost(instance_id):
+                # A decoder that dies before it has said what it works on leaves a future that nobody completes.
+                future.cancel()
+                outcomes[instance_id] = Unreadable("the decoder was lost", for_good=False)
+                self._forget(instance_id)
+            elif future in late:
                 future.add_done_callback(partial(self._come_back, instance_id))
             elif future in done:
                 outcomes[instance_id] = self._pool.outcome(future)
@@ -148,13 +158,21 @@ class BatchEncoder:
             future = self._ahead.get(item.instance_id)
             if future is None:
                 future = self._ahead[item.instance_id] = self._pool.submit(order)
+                self._begun[item.instance_id] = time.monotonic()
                 while len(self._ahead) > MOST_AHEAD:
-                    del self._ahead[next(iter(self._ahead))]
+                    oldest = next(iter(self._ahead))
+                    del self._ahead[oldest], self._begun[oldest]
             return future
 
     def _forget(self, instance_id: int) -> None:
         with self._lock:
             self._ahead.pop(instance_id, None)
+            self._begun.pop(instance_id, None)
+
+    def _is_lost(self, instance_id: int) -> bool:
+        with self._lock:
+            begun = self._begun.get(instance_id)
+        return begun is not None and time.monotonic() - begun > self._given_up_after
 
     def _come_back(self, instance_id: int, _: Future[Outcome]) -> None:
         self._to_encode(instance_id)

@@ -23,6 +23,9 @@ from workers.index_owner import IndexOwner, Network
 
 logger = logging.getLogger(__name__)
 
+# Said of an image that waits for its verdict with codes of other weights.
+OUTDATED = "outdated"
+
 _ALERTS = {
     VerdictKind.WRONG_PATIENT: AlertKind.WRONG_PATIENT,
     VerdictKind.PRIOR_MISMATCH: AlertKind.PRIOR_MISMATCH,
@@ -92,14 +95,15 @@ def match_image(owner: IndexOwner, database: Database, settings: Settings, insta
     left to those who move it on.
 
     Returns:
-        what came of it: a verdict, or the image's state when there was nothing to do; `gone` if there is no such image.
+        what came of it: a verdict, or the image's state when there was nothing to do; `gone` if there is no such image;
+        `outdated` if it waits with codes of other weights and must be encoded anew.
     """
     with database.read() as session:
         probe = gallery.load_probe(session, instance_id)
         if probe is None:
             return "gone"
         if probe.model_id != owner.network.model_id:
-            return str(probe.state)
+            return OUTDATED if probe.state is ImageState.ENCODED else str(probe.state)
         found = examine(session, owner, settings, probe) if probe.state is ImageState.ENCODED else None
     if found is not None:
         with database.write() as session:

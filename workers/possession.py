@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from config.errors import LungprintError
+from config.errors import ConfigurationError, LungprintError
 from config.paths import DataDir
 
 # A killed predecessor's processes are killed by the kernel at once; their ports follow within moments.
@@ -100,7 +100,10 @@ def chosen_port(host: str, port: int, what: str, option: str) -> int:
     """
     until = time.monotonic() + PORT_SECONDS
     while True:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        try:
+            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        except socket.gaierror as error:
+            raise ConfigurationError(f"{option} names the host {host!r}, which is not known here.") from error
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

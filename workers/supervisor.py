@@ -6,6 +6,7 @@ import logging
 import os
 import select
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -125,7 +126,8 @@ class Supervisor:
             redis_server.repair(self._folder)
         child.start()
         self._waiting.add(name)
-        self._write_system_file()
+        with _survived("run/system.json is not written"):
+            self._write_system_file()
         assert child.pid is not None
         logger.info("%s started as process %d", name, child.pid)
         self._watcher.started(name, child.pid)
@@ -142,7 +144,8 @@ class Supervisor:
             logger.info("ready after %.1f s", (datetime.now(UTC) - self._since).total_seconds())
             self._watcher.all_ready()
         for child in self._children.values():
-            child.rotate_log()
+            with _survived(f"the log of {child.command.name} is not rotated"):
+                child.rotate_log()
 
     def _restart_dead(self) -> None:
         for name, child in self._children.items():
@@ -156,7 +159,11 @@ class Supervisor:
                 logger.warning("%s ended with %s; it is started again in %.1f s", name, how, pause)
                 self._watcher.died(name, how, pause)
             if child.due is not None and time.monotonic() >= child.due:
-                self._start(name)
+                try:
+                    self._start(name)
+                except (OSError, subprocess.SubprocessError) as error:
+                    pause = child.plan_restart()
+                    logger.error("%s cannot be started (%s); again in %.1f s", name, type(error).__name__, pause)
 
     def _suspect_redis_file(self, child: Child) -> None:
         early = time.monotonic() - child.started < REDIS_EARLY_SECONDS
@@ -226,6 +233,15 @@ def _signals(stop: Callable[[], None]) -> Iterator[Callable[[float], None]]:
             signal.signal(number, handler)
         os.close(reading)
         os.close(writing)
+
+
+@contextmanager
+def _survived(what: str) -> Iterator[None]:
+    """Log a fault of the machine, a full disk for example, instead of ending the system for it."""
+    try:
+        yield
+    except OSError as error:
+        logger.error("%s: %s", what, type(error).__name__)
 
 
 @contextmanager

@@ -79,3 +79,11 @@ def test_an_expected_error_is_one_sentence_on_standard_error(tmp_path: Path) -> 
     assert done.stdout == ""
     assert done.stderr.startswith("lungprint: There is no Lungprint system in")
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_database_that_cannot_be_used_is_one_sentence_too(tmp_path: Path) -> None:
+    (tmp_path / "archive.sqlite3").write_bytes(b"")
+    done = call("alerts", "--data-dir", str(tmp_path))
+    assert done.returncode == ExitCode.USAGE
+    assert done.stderr.startswith("lungprint: The database cannot be used (OperationalError)")
+    assert "Traceback" not in done.stderr

@@ -56,3 +56,10 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match=r"file.*cannot be made"):
         data_dir(tmp_path / "file" / "data").create()
+
+
+def test_a_folder_that_was_open_to_others_becomes_private(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    made = data_dir(tmp_path)
+    made.create()
+    assert made.root.stat().st_mode & 0o077 == 0

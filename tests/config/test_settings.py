@@ -138,3 +138,8 @@ def test_settings_cannot_change_while_the_system_runs(tmp_path: Path) -> None:
     settings = load_settings(tmp_path, environ={})
     with pytest.raises(ValueError, match="frozen"):
         settings.web.port = 1
+
+
+def test_a_redis_url_that_is_none_is_one_plain_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"redis\.url"):
+        load_settings(tmp_path, environ={"LUNGPRINT_REDIS_URL": "foo"})

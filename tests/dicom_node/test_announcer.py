@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import time
 
 import pytest
@@ -29,6 +30,7 @@ def test_new_images_reach_the_queue_of_the_encoder(settings: Settings, folder: D
 def test_without_redis_nobody_waits_and_one_line_is_logged(
     settings: Settings, folder: DataDir, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING)
     announcer = Announcer(celery_app(settings, folder))
     announcer.start()
     started = time.monotonic()

@@ -168,6 +168,27 @@ def test_a_slow_image_comes_back_instead_of_holding_up_the_batch(
         slow.close()
 
 
+def test_a_lost_decoder_costs_an_attempt_instead_of_waiting_for_ever(
+    database: Database,
+    files: ImageFiles,
+    settings: Settings,
+    network: Encoder,
+    add_image: AddImage,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(encode, "STRAGGLER_SECONDS", 0.1)
+    monkeypatch.setattr(encode, "LOST_AFTER_TIMEOUTS", 0)
+    slow = DecodePool(settings.decoding, decode_slowly)
+    try:
+        desk = Desk(database, files, settings, slow, network)
+        instance_id = add_image(film(1))
+        desk.encoder.run([instance_id])
+        image = desk.image(instance_id)
+        assert (image.state, image.attempts, image.reason) == (ImageState.RECEIVED, 1, "the decoder was lost")
+    finally:
+        slow.close()
+
+
 def test_an_id_that_does_not_exist_is_ignored(desk: Desk) -> None:
     desk.encoder.announce(4711)
     desk.encoder.run([4711])

@@ -20,7 +20,7 @@ from config.paths import DataDir
 from config.settings import Settings
 from tests.people import MODEL, NETWORK, Crowd
 from workers.index_owner import IndexOwner, open_owner
-from workers.match import match, match_image
+from workers.match import OUTDATED, match, match_image
 
 PATIENTS = 30
 IMAGES = 3
@@ -315,8 +315,8 @@ def test_codes_of_other_weights_wait_until_they_are_made_again(
     with database.write() as session:
         number = crowd.take(session, 7, "P3", model_id="older").id
         earlier = crowd.take(session, 8, state=ImageState.MATCHED, model_id="older").id
-    for each in (number, earlier):
-        match_image(owner, database, settings, each)
+    for each, said in ((number, OUTDATED), (earlier, ImageState.MATCHED)):
+        assert match_image(owner, database, settings, each) == said
         assert each not in owner.index
     assert instance(database, number).state is ImageState.ENCODED
     with database.write() as session:

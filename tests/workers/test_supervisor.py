@@ -88,13 +88,20 @@ def test_a_killed_supervisor_leaves_nothing_and_the_next_starts_at_once(system: 
     assert not set(before.values()) & set(system.processes().values())
 
 
+def is_empty(group: int) -> bool:
+    """Whether no process is left in a process group."""
+    try:
+        os.killpg(group, signal.SIG_DFL)
+    except ProcessLookupError:
+        return True
+    return False
+
+
 def test_a_stop_is_clean(system: RunningSystem) -> None:
     pids = system.processes().values()
     groups = list(pids)
     assert system.stop() == 0
     assert all(is_gone(pid) for pid in pids)
-    for group in groups:
-        with pytest.raises(ProcessLookupError):
-            os.killpg(group, signal.SIG_DFL)
+    system.wait_for(lambda: all(is_empty(group) for group in groups), 10, "the end of all helpers of the processes")
     assert not (system.root / "run" / "system.json").exists()
     assert "is killed" not in (system.root / "logs" / "supervisor.log").read_text()
