@@ -33,7 +33,8 @@ def test_the_conformance_statement_lists_exactly_what_is_accepted() -> None:
 @pytest.mark.parametrize("text", [CONFORMANCE, README], ids=["conformance", "README"])
 def test_every_status_is_explained_and_no_other(text: str) -> None:
     named = {int(status, 16) for status in re.findall(r"^\| `0x([0-9A-F]{4})`", text, re.MULTILINE)}
-    assert named == set(StoreStatus)
+    # Other classes are refused when the association is opened; only a backfill, which has none, gives this status.
+    assert named == set(StoreStatus) - {StoreStatus.CLASS_NOT_SUPPORTED}
 
 
 def test_every_command_that_is_named_exists() -> None:
