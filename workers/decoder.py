@@ -67,7 +67,7 @@ def decode_image(order: Order) -> Outcome:
     """Decode one file, write its preview and prepare it for the network.
 
     Raises:
-        OSError: the file cannot be read or the preview cannot be written.
+        OSError: the file cannot be read.
     """
     try:
         radiograph = decode(
@@ -75,7 +75,7 @@ def decode_image(order: Order) -> Outcome:
         )
         prepared = prepare(radiograph.pixels)
         with contextlib.suppress(OSError):
-            # Only a picture for people; the maintenance worker draws what is missing.
+            # Only a picture for people; the dashboard asks for a missing one again.
             _write(order.preview, preview(radiograph, order.preview_side))
     except PixelsUnreadable as error:
         return Unreadable(error.reason, for_good=True)
