@@ -103,7 +103,7 @@ class Encoder:
         """Encode prepared images in one forward pass each, sixteen at a time.
 
         Args:
-            images: uint8 (n, 256, 256) from `retrieval.preprocess.prepare`, n ≥ 1.
+            images: uint8 (n, 320, 320) from `retrieval.preprocess.prepare`, n ≥ 1.
 
         Raises:
             ImageNotUsable: another shape or type.

@@ -21,7 +21,7 @@ from retrieval.errors import ImageNotUsable
 from retrieval.preprocess import prepare
 from workers.process import die_with_parent
 
-# Decoding at this size keeps every detail that the 256-pixel network input can show.
+# Decoding at this size keeps every detail that the 320-pixel prepared input can show.
 ENCODE_SIDE = 1024
 # Beside the interpreter: the file, its samples in 16 and 32 bits, and copies that plug-ins make of them.
 BASE_BYTES = 1 << 30
@@ -43,7 +43,7 @@ class Decoded:
     """A readable image.
 
     Attributes:
-        prepared: uint8 (256, 256), see `retrieval.preprocess.prepare`.
+        prepared: uint8 (320, 320), see `retrieval.preprocess.prepare`.
         unsuitable: why the header alone says that it is no frontal chest image; empty when it may be one.
     """
 

@@ -58,7 +58,7 @@ class Encodings(Protocol):
 
 
 class Network(Protocol):
-    """What turns prepared images uint8 (n, 256, 256) into codes; `retrieval.encoder.Encoder` does."""
+    """What turns prepared images uint8 (n, 320, 320) into codes; `retrieval.encoder.Encoder` does."""
 
     model_id: str
 

@@ -25,7 +25,7 @@ def prepared_images(rows: Sequence[ImageRow], folder: Path, quiet: bool = False)
         quiet: show no progress bar.
 
     Returns:
-        uint8 (n, 256, 256), mapped read-only.
+        uint8 (n, 320, 320), mapped read-only.
 
     Raises:
         ManifestInvalid: an image cannot be read.

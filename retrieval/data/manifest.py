@@ -21,7 +21,11 @@ class Split(StrEnum):
 
 @dataclass(frozen=True)
 class ImageRow:
-    """One image of the manifest; `path` is absolute, `view` and `finding` are empty where not known."""
+    """One image of the manifest; `path` is absolute. Empty or None where not known.
+
+    Attributes:
+        sex: `F` or `M`. age: years. day: days since the first image or since admission, for the order in time.
+    """
 
     path: Path
     file: str
@@ -30,10 +34,13 @@ class ImageRow:
     split: Split
     finding: str
     view: str
+    sex: str = ""
+    age: float | None = None
+    day: float | None = None
 
 
 def read_manifest(path: Path, datasets: Sequence[str] | None = None) -> tuple[ImageRow, ...]:
-    """Read a manifest CSV with at least the columns file, dataset, patient, split, finding, view.
+    """Read a manifest CSV with at least the columns file, dataset, patient, split, finding, view; sex, age and day if there.
 
     Args:
         path: the CSV; files are relative to its folder.
@@ -74,4 +81,11 @@ def _row(folder: Path, raw: dict[str, str]) -> ImageRow:
         split=Split(raw["split"]),
         finding=raw["finding"].strip(),
         view=raw["view"].strip(),
+        sex=(raw.get("sex") or "").strip(),
+        age=_number(raw.get("age")),
+        day=_number(raw.get("day")),
     )
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text and text.strip() else None

@@ -18,7 +18,7 @@ _RENDERED = 512
 
 
 def phantom_images(persons: int, exams: int, seed: int) -> Images:
-    """Draw persons, several exams of each: uint8 (persons, exams, 256, 256), prepared."""
+    """Draw persons, several exams of each: uint8 (persons, exams, 320, 320), prepared."""
     drawn = np.empty((persons, exams, PREPARED_SIZE, PREPARED_SIZE), dtype=np.uint8)
     for index in range(persons):
         rng = np.random.default_rng([seed, index])
@@ -41,7 +41,7 @@ def cached_phantoms(persons: int, exams: int, seed: int, folder: Path) -> Images
 
 
 def phantom_laterals(persons: int, seed: int) -> Images:
-    """Draw one lateral view of each of several persons: uint8 (persons, 256, 256), prepared."""
+    """Draw one lateral view of each of several persons: uint8 (persons, 320, 320), prepared."""
     drawn = []
     for index in range(persons):
         rng = np.random.default_rng([seed, index])

@@ -29,8 +29,8 @@ def encoder() -> Encoder:
 
 @pytest.fixture(scope="module")
 def chests() -> np.ndarray:
-    """Synthetic chests uint8 (people · exams, 256, 256) of people the network has not seen."""
-    return phantom_images(PEOPLE, EXAMS, seed=90210).reshape(-1, 256, 256)
+    """Synthetic chests uint8 (people · exams, 320, 320) of people the network has not seen."""
+    return phantom_images(PEOPLE, EXAMS, seed=90210).reshape(-1, 320, 320)
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +96,9 @@ def test_wrong_images_do_not_pass_the_gate(encoder: Encoder, chests: np.ndarray)
     "images",
     [
         np.zeros((1, 128, 128), dtype=np.uint8),
-        np.zeros((1, 256, 256), dtype=np.float32),
-        np.zeros((0, 256, 256), dtype=np.uint8),
-        np.zeros((256, 256), dtype=np.uint8),
+        np.zeros((1, 320, 320), dtype=np.float32),
+        np.zeros((0, 320, 320), dtype=np.uint8),
+        np.zeros((320, 320), dtype=np.uint8),
     ],
 )
 def test_images_that_were_not_prepared_are_refused(encoder: Encoder, images: np.ndarray) -> None:

@@ -43,6 +43,14 @@ def test_black_and_white_shutters_are_cropped() -> None:
     assert content_box(image) == (0, 370, 0, 400)
 
 
+def test_a_margin_goes_also_where_one_of_the_other_colour_crosses_it() -> None:
+    image = textured(256, 256)
+    image[:, :40] = 0.0
+    image[:, 230:] = 0.0
+    image[240:] = 1.0
+    assert content_box(image) == (0, 240, 40, 230)
+
+
 def test_letters_in_a_shutter_do_not_keep_it() -> None:
     image = textured(256, 256)
     image[:40] = 0.0

@@ -19,7 +19,7 @@ from config.settings import load_settings
 from workers.decode_pool import DecodePool
 from workers.decoder import Decoded, Order, Outcome, Unreadable
 
-GOOD = Decoded(np.zeros((256, 256), np.uint8), Picture(1, 1, "", "frontal"), "")
+GOOD = Decoded(np.zeros((320, 320), np.uint8), Picture(1, 1, "", "frontal"), "")
 
 
 def misbehave(order: Order) -> Outcome:

@@ -9,7 +9,7 @@ from retrieval.data.phantoms import cached_phantoms, phantom_images, phantom_lat
 
 def test_exams_of_a_person_differ_and_drawing_repeats() -> None:
     drawn = phantom_images(1, 2, seed=5)
-    assert drawn.shape == (1, 2, 256, 256)
+    assert drawn.shape == (1, 2, 320, 320)
     assert not np.array_equal(drawn[0, 0], drawn[0, 1])
     assert np.array_equal(drawn, phantom_images(1, 2, seed=5))
 

@@ -11,7 +11,7 @@ from retrieval.evaluation.comparators import frozen_vectors, pixel_vectors
 
 
 def images(n: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (n, 256, 256)).astype(np.uint8)
+    return np.random.default_rng(0).integers(0, 256, (n, 320, 320)).astype(np.uint8)
 
 
 def test_pixels_are_compared_whatever_the_exposure() -> None:
