@@ -62,8 +62,9 @@ def content_box(gray: Gray) -> tuple[int, int, int, int]:
     """Find the exposed field: the image without uniform black or white margins (shutters, scanner borders).
 
     A margin line is taken off only if nearly all of its pixels agree and lie at the end of the grey scale, so
-    letters burned into a margin do not keep it, nor does a margin of the other colour that crosses it, and anatomy is never cut: at most 30 % a side are dropped when
-    black, 10 % when white (an overexposed abdomen is white too).
+    letters burned into a margin do not keep it, nor does a margin of the other colour that crosses it. Anatomy is
+    never cut: at most 30 % a side are dropped when black, 10 % at a time when white (an overexposed abdomen is white
+    too).
 
     Args:
         gray: (H, W), display polarity.

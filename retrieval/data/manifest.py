@@ -40,7 +40,9 @@ class ImageRow:
 
 
 def read_manifest(path: Path, datasets: Sequence[str] | None = None) -> tuple[ImageRow, ...]:
-    """Read a manifest CSV with at least the columns file, dataset, patient, split, finding, view; sex, age and day if there.
+    """Read a manifest CSV with at least the columns file, dataset, patient, split, finding and view.
+
+    The columns sex, age and day are read if they are there.
 
     Args:
         path: the CSV; files are relative to its folder.
