@@ -22,6 +22,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from archive.states import AlertKind, AlertState, ImageState, NotificationState, Role
 
+# Top, bottom, left and right bound of a part of an image, as shares of its height or width in [0, 1].
+Box = tuple[float, float, float, float]
+WHOLE: Box = (0.0, 1.0, 0.0, 1.0)
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """A point in time, always UTC and always aware, whatever the database does with zones."""
@@ -179,6 +183,8 @@ class Code(Base):
     code: Mapped[bytes] = mapped_column(LargeBinary)  # packed bits
     attention: Mapped[bytes] = mapped_column(LargeBinary)  # uint8, row by row
     attention_rows: Mapped[int] = mapped_column()
+    # The part of the image that `attention` covers: a Box; none (codes of earlier versions) = all of it.
+    box: Mapped[list[float] | None] = mapped_column(JSON(none_as_null=True), default=None)
 
     instance: Mapped[Instance] = relationship(back_populates="code")
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from archive.models import Code, Instance, now
+from archive.models import WHOLE, Box, Code, Instance, now
 from archive.states import ImageState, check_step
 from config.settings import Workers
 
@@ -35,13 +35,14 @@ class Encoding:
 
     Attributes:
         model_id: digest of the weight file. embedding: float32 (dim,), L2-normalised. code: uint8 (bits/8,).
-        attention: float32 (h, w) in [0, 1].
+        attention: float32 (h, w) in [0, 1]. box: the part of the image that it covers.
     """
 
     model_id: str
     embedding: NDArray[np.float32]
     code: NDArray[np.uint8]
     attention: NDArray[np.float32]
+    box: Box = WHOLE
 
 
 def record_encoding(session: Session, instance_id: int, picture: Picture, encoding: Encoding) -> bool:
@@ -61,6 +62,7 @@ def record_encoding(session: Session, instance_id: int, picture: Picture, encodi
     code.code = encoding.code.tobytes()
     code.attention = attention.tobytes()
     code.attention_rows = attention.shape[0]
+    code.box = list(encoding.box)
     session.add(code)
     instance.encoded_at = now()
     instance.attempts, instance.reason = 0, ""

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from archive.audit import AuditAction, Entry
 from archive.files import ImageFiles
-from archive.models import Alert, Code, Instance, Series, Study
+from archive.models import WHOLE, Alert, Code, Instance, Series, Study
 from archive.review import images_of
 from dashboard.access import open_to
 from dashboard.attention import overlay
@@ -90,7 +90,7 @@ def attention(instance_id: int) -> ResponseReturnValue:
     if code is None:
         abort(404)
     note(Entry(AuditAction.ATTENTION_VIEWED, "instance", image.id, image.patient_pk))
-    return _bytes(overlay(code.attention, code.attention_rows), "image/png")
+    return _bytes(overlay(code.attention, code.attention_rows, code.box or WHOLE), "image/png")
 
 
 def find_image(session: Session, instance_id: int) -> Instance:

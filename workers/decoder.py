@@ -14,11 +14,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from archive.models import Box
 from archive.progress import Picture
 from dicom_node.pixels import Limits, PixelsUnreadable, decode, preview
 from dicom_node.views import ViewKind
 from retrieval.errors import ImageNotUsable
-from retrieval.preprocess import prepare
+from retrieval.preprocess import content_box, prepare
 from workers.process import die_with_parent
 
 # Decoding at this size keeps every detail that the 320-pixel prepared input can show.
@@ -44,10 +45,12 @@ class Decoded:
 
     Attributes:
         prepared: uint8 (320, 320), see `retrieval.preprocess.prepare`.
+        box: the part of the image that `prepared` shows.
         unsuitable: why the header alone says that it is no frontal chest image; empty when it may be one.
     """
 
     prepared: NDArray[np.uint8]
+    box: Box
     picture: Picture
     unsuitable: str
 
@@ -73,7 +76,7 @@ def decode_image(order: Order) -> Outcome:
         radiograph = decode(
             order.source, Limits(max_pixels=order.max_pixels), max_side=max(ENCODE_SIDE, order.preview_side)
         )
-        prepared = prepare(radiograph.pixels)
+        prepared, box = prepare(radiograph.pixels), _shares(radiograph.pixels)
         with contextlib.suppress(OSError):
             # Only a picture for people; the dashboard asks for a missing one again.
             _write(order.preview, preview(radiograph, order.preview_side))
@@ -86,7 +89,7 @@ def decode_image(order: Order) -> Outcome:
     view = radiograph.view
     picture = Picture(radiograph.rows, radiograph.columns, radiograph.pixel_sha256, view.kind.value)
     wrong = view.kind in (ViewKind.LATERAL, ViewKind.OTHER)
-    return Decoded(prepared, picture, view.reason if wrong else "")
+    return Decoded(prepared, box, picture, view.reason if wrong else "")
 
 
 def begin(max_pixels: int) -> None:
@@ -100,6 +103,12 @@ def begin(max_pixels: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _shares(pixels: NDArray[np.float32]) -> Box:
+    height, width = pixels.shape
+    top, bottom, left, right = content_box(pixels)
+    return top / height, bottom / height, left / width, right / width
 
 
 def _write(target: Path, data: bytes) -> None:

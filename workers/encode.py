@@ -220,7 +220,7 @@ class BatchEncoder:
         if reason is not None and progress.mark_unsuitable(session, instance_id, reason, outcome.picture):
             return False
         encoding = progress.Encoding(
-            self.model_id, encodings.embedding[row], encodings.code[row], encodings.attention[row]
+            self.model_id, encodings.embedding[row], encodings.code[row], encodings.attention[row], outcome.box
         )
         return progress.record_encoding(session, instance_id, outcome.picture, encoding)
 

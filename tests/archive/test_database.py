@@ -6,14 +6,19 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import func, select, text
 
+import archive
 from archive.database import Database, open_database
-from archive.models import Base, Patient, Quarantined, now
+from archive.models import Base, Code, Patient, Quarantined, now
 from config.errors import ConfigurationError
 from config.paths import DataDir
 from config.settings import Settings
@@ -30,6 +35,23 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
     database.migrate()
     with database.read() as session:
         assert session.scalar(select(func.count(Patient.id))) == 1
+
+
+def test_codes_of_an_earlier_version_are_kept_and_cover_the_whole_image(settings: Settings, folder: DataDir) -> None:
+    earlier = open_database(settings, folder)
+    alembic = Config()
+    alembic.set_main_option("script_location", str(Path(archive.__file__).parent / "migrations"))
+    with earlier.engine.begin() as connection:
+        alembic.attributes["connection"] = connection
+        command.upgrade(alembic, "0002")
+    # Without the instance that it belongs to: this connection does not ask for foreign keys.
+    with closing(sqlite3.connect(folder.database)) as plain, plain:
+        plain.execute("INSERT INTO codes VALUES (1, 'model', x'01', x'02', x'03', 1)")
+    earlier.migrate()
+    with earlier.read() as session:
+        code = session.get_one(Code, 1)
+        assert (code.model_id, code.attention, code.box) == ("model", b"\x03", None)
+    earlier.close()
 
 
 def test_sqlite_is_opened_durable(database: Database) -> None:

@@ -24,6 +24,7 @@ def encoding(model_id: str = "model-1") -> progress.Encoding:
         np.array([0.6, 0.8], dtype=np.float32),
         np.array([255, 1], dtype=np.uint8),
         np.array([[0.0, 0.5, 1.0]] * 4, dtype=np.float32),
+        (0.25, 1.0, 0.0, 0.875),
     )
 
 
@@ -78,6 +79,7 @@ def test_an_encoded_image_keeps_its_codes_bit_for_bit(database: Database, instan
     assert np.frombuffer(code.embedding, "<f4").tolist() == np.array([0.6, 0.8], np.float32).tolist()
     assert list(code.code) == [255, 1]
     assert list(code.attention) == [0, 128, 255] * 4 and code.attention_rows == 4
+    assert code.box == [0.25, 1.0, 0.0, 0.875]
 
 
 def test_the_reconciler_leaves_a_just_encoded_image_to_the_direct_way(database: Database, instance_id: int) -> None:

@@ -8,7 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from archive.database import Database
 from archive.files import ImageFiles
+from archive.models import Code
 from archive.states import Role
 from config.paths import DataDir
 from dashboard.attention import overlay
@@ -54,8 +56,19 @@ def test_attention_is_hot_where_the_encoder_looked(qa: Browser, case: Case, audi
     assert qa.client.get(f"/images/{case.rival}/attention").status_code == 404
 
 
+def test_attention_lies_inside_the_part_that_the_encoder_was_shown(qa: Browser, case: Case, database: Database) -> None:
+    with database.write() as session:
+        session.get_one(Code, case.probe).box = [0.25, 0.75, 0.125, 1.0]
+    answer = qa.client.get(f"/images/{case.probe}/attention")
+    opacity = np.asarray(Image.open(io.BytesIO(answer.data)), dtype=int)[..., 3]
+    assert opacity[383, 511] > 140 > 20 > opacity[130, 70]
+    inside = np.zeros_like(opacity, dtype=bool)
+    inside[128:384, 64:512] = True
+    assert not opacity[~inside].any()
+
+
 def test_flat_attention_is_transparent() -> None:
-    picture = np.asarray(Image.open(io.BytesIO(overlay(bytes([200] * 64), 8, 32))))
+    picture = np.asarray(Image.open(io.BytesIO(overlay(bytes([200] * 64), 8, side=32))))
     assert picture[..., 3].max() == 0
 
 

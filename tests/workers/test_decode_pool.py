@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from archive.models import WHOLE
 from archive.progress import Picture
 from config.settings import load_settings
 from workers.decode_pool import DecodePool
 from workers.decoder import Decoded, Order, Outcome, Unreadable
 
-GOOD = Decoded(np.zeros((320, 320), np.uint8), Picture(1, 1, "", "frontal"), "")
+GOOD = Decoded(np.zeros((320, 320), np.uint8), WHOLE, Picture(1, 1, "", "frontal"), "")
 
 
 def misbehave(order: Order) -> Outcome:

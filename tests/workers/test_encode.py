@@ -15,10 +15,11 @@ from archive.files import ImageFiles
 from archive.models import Code, Instance
 from archive.states import ImageState
 from config.settings import Settings, load_settings
-from dicom_node.wrap import View
+from dicom_node.wrap import View, twelve_bit
 from retrieval.encoder import Encoder, Encodings
+from retrieval.phantom import random_exam, random_person, render
 from tests.workers.conftest import AddImage, wait_for
-from tests.workers.films import decode_slowly, film, noise
+from tests.workers.films import decode_slowly, film, noise, written
 from workers import encode
 from workers.decode_pool import DecodePool
 from workers.encode import BatchEncoder
@@ -77,6 +78,21 @@ def test_chests_are_encoded_previewed_and_handed_on(desk: Desk, files: ImageFile
         assert files.preview_path(instance_id).read_bytes()[:3] == b"\xff\xd8\xff"
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-3)
     assert len({desk.image(i).pixel_sha256 for i in ids}) == 3
+
+
+def test_the_part_that_the_network_was_shown_is_kept(desk: Desk, add_image: AddImage) -> None:
+    """A chest on the right of a film that is black for the rest: the attention belongs there alone."""
+    rng = np.random.default_rng(1)
+    chest = twelve_bit(np.asarray(render(random_person(rng), random_exam(rng), 512), np.float32))
+    wide = np.zeros((512, 704), np.uint16)
+    wide[:, 192:] = chest
+    instance_id = add_image(written(wide, View.PA, 1))
+    desk.encoder.run([instance_id])
+    code = desk.code(instance_id)
+    assert code is not None and code.box is not None
+    top, bottom, left, right = code.box
+    assert left == pytest.approx(192 / 704, abs=0.02)
+    assert top <= 0.1 and bottom >= 0.9 and right >= 0.95
 
 
 def test_a_second_delivery_only_hands_on_again(desk: Desk, add_image: AddImage) -> None:
