@@ -1,0 +1,40 @@
+"""P3's verification head: looks at how two embeddings differ, coordinate by coordinate, and says same person or not."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class VerificationHead(nn.Module):
+    """Logit of "one person" from two unit-length embeddings; the order of the two does not matter.
+
+    The difference is multiplied by √dim, so that its coordinates are of the order of one whatever the length.
+
+    Args:
+        dim: length of the embeddings.
+        hidden: units of a hidden layer with ReLU; 0 for none, as in the paper.
+        product: let it see the coordinates' products x₁·x₂ beside |x₁ − x₂|; the paper does not.
+
+    Source: P3, improved Siamese network: |x₁ − x₂| → fully connected → sigmoid, trained by binary cross-entropy.
+    """
+
+    def __init__(self, dim: int, hidden: int = 0, product: bool = False) -> None:
+        super().__init__()
+        seen = 2 * dim if product else dim
+        sizes = [seen, hidden, 1] if hidden else [seen, 1]
+        self.layers = nn.ModuleList(nn.Linear(into, out) for into, out in zip(sizes, sizes[1:], strict=False))
+        self.product = product
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Compare row by row: embeddings float (n, dim) and (n, dim), each of unit length, to logits float (n,)."""
+        scale = math.sqrt(first.shape[-1])
+        seen = scale * (first - second).abs()
+        if self.product:
+            seen = torch.cat([seen, scale * scale * first * second], dim=-1)
+        for layer in self.layers[:-1]:
+            seen = torch.relu(layer(seen))
+        logits: Tensor = self.layers[-1](seen)
+        return logits.squeeze(-1)
