@@ -15,6 +15,10 @@ class ManifestInvalid(RetrievalError):
     """The list of training images is unreadable or breaks a rule (a patient in two splits, a missing file)."""
 
 
+class CacheNotUsable(RetrievalError):
+    """The folder for prepared images cannot be written, or its disk is too full."""
+
+
 class WeightsNotUsable(RetrievalError):
     """A weight file or its card is missing, or does not fit the network it names."""
 
