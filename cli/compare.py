@@ -19,7 +19,6 @@ from cli.sources import Source, is_dicom
 from cli.system import data_dir_option, json_option
 from config.paths import data_dir as folder_at
 from config.settings import load_settings
-from retrieval.codes import hamming, identity_half
 
 COMPARED = {
     "patient_id": "PatientID",
@@ -91,16 +90,15 @@ def compare(a: Path, b: Path, data_dir: Path) -> Comparison:
 
     settings = load_settings(folder_at(data_dir).root)
     encoder = load_encoder(settings)
-    calibration = network_at_work(settings).calibration
+    comparer = network_at_work(settings).comparer
     first, second = (encode_file(Source(str(path), path), encoder, settings) for path in (a, b))
-    cosine = np.array([first.embedding @ second.embedding], dtype=np.float32).clip(-1.0, 1.0)
-    bits = np.array([hamming(identity_half(first.code), identity_half(second.code))])
+    found = comparer.compare(first.embedding, first.code, second.embedding[None], second.code[None])
     return Comparison(
-        probability=float(calibration.probability(cosine, bits)[0]),
-        likelihood_ratio=float(np.exp(calibration.log_likelihood_ratio(cosine, bits)[0])),
-        cosine=float(cosine[0]),
-        hamming=int(bits[0]),
-        bits=calibration.identity_bits,
+        probability=float(found.probability[0]),
+        likelihood_ratio=float(np.exp(found.log_ratio[0])),
+        cosine=float(found.cosine[0]),
+        hamming=int(found.hamming[0]),
+        bits=comparer.calibration.identity_bits,
         unsuitable=(first.unsuitable, second.unsuitable),
         headers=_headers(a, b),
         model_id=encoder.model_id,

@@ -23,7 +23,7 @@ from cli.output import console, print_json
 from cli.sources import Source
 from cli.system import System, data_dir_option, json_option, opened, running
 from config.broker import Task, celery_app
-from retrieval.codes import findings_half, hamming, identity_half
+from retrieval.codes import findings_half, hamming
 
 ANSWER_SECONDS = 30.0
 
@@ -108,32 +108,23 @@ def scan(system: System, encoded: Encoded, k: int, by: str) -> list[dict[str, An
     from workers.index_owner import network_at_work
 
     network = network_at_work(system.settings)
-    half = identity_half if by == "person" else findings_half
-    best: list[tuple[float, float, int, int]] = []
+    best: list[tuple[float, float, dict[str, Any]]] = []
     with system.database.read() as session:
         for page in pages(session, network.model_id):
             images = embeddings_of(session, page.instance.tolist())
-            cosine = np.clip(images.embedding @ encoded.embedding, -1.0, 1.0)
-            distance = hamming(half(images.code), half(encoded.code))
-            identity = hamming(identity_half(images.code), identity_half(encoded.code))
-            first = -cosine if by == "person" else distance
-            for i in np.lexsort((images.instance, -cosine, first))[:k]:
-                best.append((float(first[i]), -float(cosine[i]), int(images.instance[i]), int(identity[i])))
-            best = sorted(best)[:k]
-    rows = []
-    for first_key, minus_cosine, instance, bits in best:
-        probability = network.calibration.probability(
-            np.array([-minus_cosine], np.float32), np.array([bits], np.int64)
-        )[0]
-        rows.append(
-            {
-                "instance": instance,
-                "cosine": -minus_cosine,
-                "hamming": bits if by == "person" else int(first_key),
-                "probability": float(probability),
-            }
-        )
-    return rows
+            found = network.comparer.compare(encoded.embedding, encoded.code, images.embedding, images.code)
+            findings = hamming(findings_half(images.code), findings_half(encoded.code))
+            shown, first = (found.hamming, -found.cosine) if by == "person" else (findings, findings)
+            for i in np.lexsort((images.instance, -found.cosine, first))[:k]:
+                row = {
+                    "instance": int(images.instance[i]),
+                    "cosine": float(found.cosine[i]),
+                    "hamming": int(shown[i]),
+                    "probability": float(found.probability[i]),
+                }
+                best.append((float(first[i]), -row["cosine"], row))
+            best = sorted(best, key=lambda one: (*one[:2], one[2]["instance"]))[:k]
+    return [row for _, _, row in best]
 
 
 def _described(system: System, found: list[dict[str, Any]]) -> list[dict[str, Any]]:

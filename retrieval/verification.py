@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ class Verifier:
 
     def __post_init__(self) -> None:
         sizes = [weight.shape for weight, _ in self.layers]
-        chained = all(later[1] == earlier[0] for earlier, later in zip(sizes, sizes[1:], strict=False))
+        chained = all(later[1] == earlier[0] for earlier, later in pairwise(sizes))
         fits = bool(sizes) and sizes[0][1] in (self.dim, 2 * self.dim) and sizes[-1][0] == 1 and chained
         if not fits or any(bias.shape != weight.shape[:1] for weight, bias in self.layers):
             raise WeightsNotUsable(f"The verification head does not fit embeddings of length {self.dim}.")

@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session
 from archive.models import Instance
 from archive.states import ImageState
 from retrieval.calibration import Calibration
+from retrieval.comparison import Comparer
 from tests.filed import add_code, file_image
 from workers.index_owner import Network
 
 DIM, BITS = 64, 64
 MODEL = "crowd"
 CALIBRATION = Calibration(MODEL, BITS // 2, -8.0, 24.0, -4.0, -4.3, 11.7, {})
-NETWORK = Network(MODEL, DIM, BITS, CALIBRATION)
+NETWORK = Network(MODEL, DIM, BITS, Comparer(CALIBRATION, None))
 
 
 @dataclass

@@ -19,9 +19,11 @@ from config.errors import LungprintError
 from config.paths import DataDir
 from config.settings import IndexOptions, Settings
 from retrieval.calibration import Calibration, calibration_beside
+from retrieval.comparison import Comparer
 from retrieval.errors import CalibrationInvalid, SnapshotInvalid
 from retrieval.index import Candidates, ExactIndex, GalleryIndex, HnswIndex, HnswOptions, Ranked, rerank
 from retrieval.index.snapshot import discard, load_snapshot, snapshots, write_snapshot
+from retrieval.verification import read_verifier
 from retrieval.weights.card import find_weights, model_id_of, read_card
 from workers.rows import GalleryRows
 
@@ -44,7 +46,7 @@ class Network:
     model_id: str
     dim: int
     bits: int
-    calibration: Calibration
+    comparer: Comparer
 
 
 def network_at_work(settings: Settings) -> Network:
@@ -59,7 +61,8 @@ def network_at_work(settings: Settings) -> Network:
     calibration = Calibration.load(calibration_beside(weights))
     if calibration.model_id != model_id:
         raise CalibrationInvalid(f"The calibration beside {weights} belongs to other weights; fit it again.")
-    return Network(model_id, card.embedding_dim, card.bits, calibration)
+    verifier = read_verifier(weights, card.embedding_dim)
+    return Network(model_id, card.embedding_dim, card.bits, Comparer(calibration, verifier))
 
 
 class IndexOwner:

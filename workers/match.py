@@ -17,7 +17,6 @@ from archive.gallery import Images, Probe, Twin
 from archive.models import Instance, now
 from archive.states import AlertKind, ImageState, check_step
 from config.settings import Settings
-from retrieval.codes import hamming, identity_half
 from retrieval.verdict import Evidence, Person, Rates, Verdict, VerdictKind, judge
 from workers.index_owner import IndexOwner, Network
 
@@ -137,14 +136,8 @@ def compare(network: Network, probe: Probe, images: Images) -> Comparison:
     if not len(images):
         nothing = np.zeros(0)
         return Comparison(images, nothing, nothing, nothing)
-    cosines = np.clip(images.embedding @ probe.embedding, -1.0, 1.0)
-    distances = hamming(identity_half(images.code), identity_half(probe.code))
-    return Comparison(
-        images,
-        cosines.astype(np.float64),
-        network.calibration.log_likelihood_ratio(cosines, distances),
-        network.calibration.probability(cosines, distances),
-    )
+    found = network.comparer.compare(probe.embedding, probe.code, images.embedding, images.code)
+    return Comparison(images, found.cosine.astype(np.float64), found.log_ratio, found.probability)
 
 
 def _conclude(session: Session, settings: Settings, owner: IndexOwner, found: Examination) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from archive.database import Database
 from archive.gallery import load_probe
 from config.errors import LungprintError
-from retrieval.codes import findings_half, hamming, identity_half
+from retrieval.codes import findings_half, hamming
 from workers.index_owner import IndexOwner
 
 MOST_RESULTS = 500
@@ -60,14 +60,12 @@ def similar(
         found = _by_findings(owner, bits, vector, person, wanted)
     if not len(found):
         return []
-    cosines = np.clip(owner.embeddings(found) @ vector, -1.0, 1.0)
     codes = owner.rows.at(found)[1]
-    identity = hamming(identity_half(codes), identity_half(bits))
-    shown = identity if by == "person" else hamming(findings_half(codes), findings_half(bits))
-    probabilities = owner.network.calibration.probability(cosines, identity)
+    compared = owner.network.comparer.compare(vector, bits, owner.embeddings(found), codes)
+    shown = compared.hamming if by == "person" else hamming(findings_half(codes), findings_half(bits))
     return [
         {"instance": int(i), "cosine": float(c), "hamming": int(h), "probability": float(p)}
-        for i, c, h, p in zip(found, cosines, shown, probabilities, strict=True)
+        for i, c, h, p in zip(found, compared.cosine, shown, compared.probability, strict=True)
     ]
 
 

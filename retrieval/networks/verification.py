@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ class VerificationHead(nn.Module):
         super().__init__()
         seen = 2 * dim if product else dim
         sizes = [seen, hidden, 1] if hidden else [seen, 1]
-        self.layers = nn.ModuleList(nn.Linear(into, out) for into, out in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(into, out) for into, out in pairwise(sizes))
         self.product = product
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:

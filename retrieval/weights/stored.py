@@ -13,6 +13,8 @@ from torch import Tensor
 from retrieval.errors import WeightsNotUsable
 from retrieval.gate import Gate
 from retrieval.networks import AttentionHashNetwork, Backbone
+from retrieval.networks.verification import VerificationHead
+from retrieval.verification import PREFIX, Verifier, read_verifier
 from retrieval.weights.card import Card, find_weights, model_id_of, read_card
 
 _NETWORK, _GATE = "network.", "gate."
@@ -20,10 +22,14 @@ _NETWORK, _GATE = "network.", "gate."
 
 @dataclass(frozen=True)
 class Loaded:
-    """A network and its gate, in evaluation mode, with the card and a short digest of the file."""
+    """A network and its gate, in evaluation mode, with the card and a short digest of the file.
+
+    `verification` is None if the file holds no verification head.
+    """
 
     network: AttentionHashNetwork
     gate: Gate
+    verification: Verifier | None
     card: Card
     model_id: str
 
@@ -45,13 +51,17 @@ def load_weights(name_or_path: str | Path) -> Loaded:
         gate = Gate.from_tensors(_part(stored, _GATE))
     except (OSError, SafetensorError, RuntimeError, KeyError) as error:
         raise WeightsNotUsable(f"The weight file {path} does not fit its card: {error}.") from error
-    return Loaded(network.eval(), gate, card, model_id_of(path))
+    return Loaded(network.eval(), gate, read_verifier(path, card.embedding_dim), card, model_id_of(path))
 
 
-def store_weights(path: Path, network: AttentionHashNetwork, gate: Gate) -> None:
-    """Write network and gate to a safetensors file; floating-point tensors in half precision, gate in float32."""
+def store_weights(
+    path: Path, network: AttentionHashNetwork, gate: Gate, verification: VerificationHead | None = None
+) -> None:
+    """Write a safetensors file: the network's floating-point tensors in half precision, gate and head in float32."""
     tensors = {_NETWORK + key: _halved(value) for key, value in network.state_dict().items()}
     tensors |= {_GATE + key: value for key, value in gate.tensors().items()}
+    if verification is not None:
+        tensors |= {PREFIX + key: value for key, value in verification.state_dict().items()}
     save_file({key: value.contiguous() for key, value in tensors.items()}, path)
     path.chmod(0o644)
 

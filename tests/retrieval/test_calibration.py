@@ -40,6 +40,24 @@ def test_more_alike_is_never_less_likely_one_person() -> None:
     assert (np.diff(MODEL.log_likelihood_ratio(cosine, np.full(50, 20))) >= 0).all()
 
 
+def test_verification_adds_its_share_and_must_be_given() -> None:
+    model = replace(MODEL, verification=0.5)
+    cosine, hamming = np.array([0.5], dtype=np.float32), np.array([16])
+    ratio = model.log_likelihood_ratio(cosine, hamming, np.array([-3.0], dtype=np.float32))
+    assert ratio[0] == pytest.approx(-1 + 3 - 2 - 1.5)
+    with pytest.raises(CalibrationInvalid, match="verification head"):
+        model.log_likelihood_ratio(cosine, hamming)
+
+
+def test_file_of_a_version_without_verification_still_loads(tmp_path: Path) -> None:
+    path = tmp_path / "net.calibration.json"
+    MODEL.save(path)
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    del kept["verification"]
+    path.write_text(json.dumps(kept), encoding="utf-8")
+    assert Calibration.load(path) == MODEL
+
+
 def test_file_keeps_everything(tmp_path: Path) -> None:
     path = calibration_beside(tmp_path / "net.safetensors")
     MODEL.save(path)
@@ -48,7 +66,15 @@ def test_file_keeps_everything(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"cosine": -1.0}, {"hamming": 1.0}, {"lowest": 1.0}, {"highest": -1.0}, {"identity_bits": 0}]
+    "change",
+    [
+        {"cosine": -1.0},
+        {"hamming": 1.0},
+        {"verification": -0.1},
+        {"lowest": 1.0},
+        {"highest": -1.0},
+        {"identity_bits": 0},
+    ],
 )
 def test_impossible_values_are_refused(change: dict[str, float]) -> None:
     with pytest.raises(CalibrationInvalid):

@@ -124,7 +124,7 @@ def test_a_snapshot_of_other_weights_or_of_another_kind_is_not_used(
     exact = settings.model_copy(update={"index": settings.index.model_copy(update={"kind": "exact"})})
     open_owner(database, exact, folder, NETWORK).close()
     assert f"0 from the snapshot, {COUNT} from the database" in ready(caplog)
-    other = Network("newer", NETWORK.dim, NETWORK.bits, NETWORK.calibration)
+    other = Network("newer", NETWORK.dim, NETWORK.bits, NETWORK.comparer)
     owner = open_owner(database, exact, folder, other)
     assert owner.index.count == 0
     owner.close()
@@ -207,8 +207,8 @@ def test_a_killed_owner_leaves_the_index_free(
 
 def test_the_network_at_work_is_known_without_loading_it(settings: Settings) -> None:
     network = network_at_work(settings)
-    assert network.calibration.model_id == network.model_id
-    assert network.calibration.identity_bits == network.bits // 2
+    assert network.comparer.calibration.model_id == network.model_id
+    assert network.comparer.calibration.identity_bits == network.bits // 2
 
 
 def test_rows_grow_and_count_persons() -> None:

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from retrieval.errors import WeightsNotUsable
 from retrieval.gate import Gate
+from retrieval.networks.verification import VerificationHead
 from retrieval.training.build import build_network
 from retrieval.training.config import NetworkConfig
 from retrieval.weights import load_weights, store_weights
@@ -44,6 +46,15 @@ def test_loaded_network_is_the_stored_one_to_half_precision(tmp_path: Path) -> N
     image = torch.rand(2, 1, 96, 96)
     assert torch.allclose(loaded.network(image).embedding, network(image).embedding, atol=1e-2)
     assert not loaded.network.training
+
+
+def test_verification_head_is_kept_whole_and_may_be_absent(stored: Path) -> None:
+    assert load_weights(stored).verification is None
+    head = VerificationHead(16, hidden=4)
+    store_weights(stored, build_network(NetworkConfig(embedding_dim=16, bits=32)), gate(), head)
+    verifier = load_weights(stored).verification
+    assert verifier is not None
+    assert np.array_equal(verifier.layers[1][0], head.layers[1].weight.detach().numpy())
 
 
 def test_identity_of_the_file_changes_with_its_content(stored: Path) -> None:

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from retrieval.calibration import Calibration
+from retrieval.comparison import Comparer
+from retrieval.errors import CalibrationInvalid
+from retrieval.verification import Verifier
+
+PLAIN = Calibration("m", 8, -1.0, 4.0, -8.0, -5.0, 5.0, {})
+WITH_HEAD = replace(PLAIN, verification=0.5)
+HEAD = Verifier(4, ((np.array([[0.5, 0.25, 0, 0]], np.float32), np.array([-1.0], np.float32)),))
+PROBE, CODE = np.array([0.6, 0.8, 0, 0], np.float32), np.array([0b11110000, 0], np.uint8)
+OTHERS = np.array([[1, 0, 0, 0], [0.6, 0.8, 0, 0]], np.float32)
+CODES = np.array([[0b11110011, 255], [0b11110000, 255]], np.uint8)
+
+
+def test_all_similarities_and_their_sum_by_hand() -> None:
+    found = Comparer(PLAIN, None).compare(PROBE, CODE, OTHERS, CODES)
+    assert found.cosine == pytest.approx([0.6, 1.0])
+    assert found.hamming.tolist() == [2, 0]
+    assert found.log_ratio == pytest.approx([-1 + 4 * 0.6 - 8 * 2 / 8, 3.0], abs=1e-6)
+    assert found.probability == pytest.approx(1 / (1 + np.exp(-found.log_ratio)))
+
+
+def test_the_verification_head_counts_as_much_as_the_calibration_says() -> None:
+    plain = Comparer(PLAIN, HEAD).compare(PROBE, CODE, OTHERS, CODES)
+    found = Comparer(WITH_HEAD, HEAD).compare(PROBE, CODE, OTHERS, CODES)
+    assert found.log_ratio - plain.log_ratio == pytest.approx([0.5 * -0.2, 0.5 * -1.0], abs=1e-6)
+
+
+def test_a_calibration_with_a_head_needs_it() -> None:
+    with pytest.raises(CalibrationInvalid, match="verification head"):
+        Comparer(WITH_HEAD, None).compare(PROBE, CODE, OTHERS, CODES)
