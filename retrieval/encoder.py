@@ -15,9 +15,8 @@ from retrieval.errors import ImageNotUsable
 from retrieval.gate import GateReading
 from retrieval.networks.input import network_input
 from retrieval.preprocess import PREPARED_SIZE
+from retrieval.runtime import BATCH, Forward, computes_bfloat16, place_of
 from retrieval.weights import DEFAULT_NAME, Loaded, load_weights
-
-_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -64,11 +63,10 @@ class Encoder:
     """A loaded network, ready to encode; build it with `Encoder.load`."""
 
     def __init__(self, loaded: Loaded, device: torch.device, half: bool) -> None:
-        self._network = loaded.network.to(device).to(memory_format=torch.channels_last)
+        self._forward = Forward(loaded.network, device, half, loaded.card.input_size)
         self._gate = loaded.gate
         self._size = loaded.card.input_size
         self._device = device
-        self._half = half
         self.model_id = loaded.model_id
         self.dim = loaded.card.embedding_dim
         self.bits = loaded.card.bits
@@ -94,9 +92,8 @@ class Encoder:
         """
         if threads is not None:
             torch.set_num_threads(threads)
-        wanted = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        place = torch.device(wanted)
-        half = _computes_bfloat16(place) if precision == "auto" else precision == "bf16"
+        place = place_of(device)
+        half = computes_bfloat16(place) if precision == "auto" else precision == "bf16"
         return cls(load_weights(name_or_path), place, half)
 
     def encode(self, images: npt.NDArray[np.uint8]) -> Encodings:
@@ -113,7 +110,7 @@ class Encoder:
                 f"Prepared images must be uint8 (n, {PREPARED_SIZE}, {PREPARED_SIZE}), "
                 f"not {images.dtype} {images.shape}."
             )
-        parts = [self._encode(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
+        parts = [self._encode(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
         embedding, code, attention, scores = (np.concatenate(part) for part in zip(*parts, strict=True))
         return Encodings(embedding, code, attention, self._gate.read(images, scores))
 
@@ -122,15 +119,8 @@ class Encoder:
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         with torch.inference_mode():
             batch = network_input(torch.from_numpy(images.copy()).to(self._device), self._size)
-            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
-                outputs = self._network(batch)
+            outputs = self._forward(batch)
             scores = self._gate.scores(outputs, batch)
             embedding = outputs.embedding.cpu().numpy()
             attention = outputs.attention.float().abs().cpu().numpy()
             return embedding, pack(outputs.code.cpu().numpy()), attention, scores
-
-
-def _computes_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
