@@ -104,7 +104,7 @@ class Calibration:
 
 
 def probability(log_likelihood_ratio: Floats, prior: float = 0.5) -> Floats:
-    """Probability float64 (n,) of one person, from ratios float64 (n,), if a share `prior` in (0, 1) of pairs is such."""
+    """Probability float64 (n,) of one person from ratios float64 (n,), if a share `prior` in (0, 1) of pairs is so."""
     odds = log_likelihood_ratio + np.log(prior) - np.log1p(-prior)
     return np.asarray(1.0 / (1.0 + np.exp(-odds)), dtype=np.float64)
 
