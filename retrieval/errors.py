@@ -31,6 +31,10 @@ class CheckpointInvalid(RetrievalError):
     """A training checkpoint belongs to another configuration."""
 
 
+class TrainingDiverged(RetrievalError):
+    """The loss or its gradient is no longer a finite number; the text names the step and what to change."""
+
+
 class CodeLengthMismatch(RetrievalError):
     """Two hash codes of different length were compared: they come from different networks."""
 

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional
+
+from retrieval.losses.pairs import BatchPairs, balanced_mean
+
+_LEAST_SQUARE = 1e-12
 
 
 class ContrastiveLoss(nn.Module):
@@ -31,3 +36,30 @@ class ContrastiveLoss(nn.Module):
         pulled = 0.5 * distance.square()
         pushed = 0.5 * (self.margin - distance).clamp(min=0).square()
         return (1 - different) * pulled + different * pushed
+
+
+class EmbeddingContrastiveLoss(nn.Module):
+    """P1's loss on a batch of embeddings: D is the Euclidean distance of L2-normalised embeddings, in [0, 2].
+
+    Pairs of one person and of two weigh the same, as in P1's pair lists.
+
+    Args:
+        margin: m of `ContrastiveLoss`, above 0 and at most 2.
+
+    Source: P1.
+    """
+
+    def __init__(self, margin: float = 0.5) -> None:
+        super().__init__()
+        self.contrastive = ContrastiveLoss(margin)
+
+    def forward(self, embeddings: Tensor, pairs: BatchPairs) -> Tensor:
+        """Cost of embeddings (n, d), of any length above 0, over m pairs; a scalar."""
+        unit = functional.normalize(embeddings, dim=1)
+        distance = root((unit[pairs.first] - unit[pairs.second]).square().sum(dim=1))
+        return balanced_mean(self.contrastive(distance, (~pairs.same).to(distance.dtype)), pairs.same)
+
+
+def root(squared: Tensor) -> Tensor:
+    """Square root of squared distances ≥ 0, kept away from 0, where it has no gradient."""
+    return squared.clamp(min=_LEAST_SQUARE).sqrt()

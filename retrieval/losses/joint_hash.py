@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from retrieval.losses.contrastive import ContrastiveLoss
+from retrieval.losses.contrastive import ContrastiveLoss, root
+from retrieval.losses.pairs import balanced_mean
 
 
 class JointHashLoss(nn.Module):
@@ -53,14 +54,11 @@ class JointHashLoss(nn.Module):
 
     def _pairs(self, codes: Tensor, similar: Tensor, dissimilar: Tensor) -> Tensor:
         rows, columns = torch.triu_indices(len(codes), len(codes), offset=1, device=codes.device)
-        squared = (codes[rows] - codes[columns]).square().mean(dim=1)
-        distance = squared.clamp(min=1e-12).sqrt()
-        total = codes.new_zeros(())
-        for chosen, label in ((similar[rows, columns], 0.0), (dissimilar[rows, columns], 1.0)):
-            if chosen.any():
-                pairs = distance[chosen]
-                total = total + 0.5 * self.contrastive(pairs, torch.full_like(pairs, label)).mean()
-        return total
+        alike, unlike = similar[rows, columns], dissimilar[rows, columns]
+        known = alike | unlike
+        rows, columns, alike = rows[known], columns[known], alike[known]
+        distance = root((codes[rows] - codes[columns]).square().mean(dim=1))
+        return balanced_mean(self.contrastive(distance, (~alike).to(distance.dtype)), alike)
 
 
 def quantisation(codes: Tensor) -> Tensor:

@@ -12,8 +12,10 @@ from torch.optim.swa_utils import AveragedModel
 from retrieval.data.findings import FINDINGS
 from retrieval.networks import AttentionHashNetwork, Backbone
 from retrieval.networks.input import network_input
-from retrieval.training.checkpoint import load_checkpoint
+from retrieval.training.checkpoint import load_weights_of
 from retrieval.training.config import NetworkConfig, TrainingConfig
+
+_BATCH = 32
 
 
 def build_network(config: NetworkConfig, start: Path | None = None) -> AttentionHashNetwork:
@@ -42,7 +44,7 @@ def averaged_network(config: TrainingConfig, checkpoint: Path) -> AttentionHashN
     """
     network = build_network(config.network)
     average = AveragedModel(build_network(config.network), use_buffers=True)
-    load_checkpoint(checkpoint, network, average, None)
+    load_weights_of(checkpoint, network, average)
     network.load_state_dict(average.module.state_dict())
     return network.eval().to(memory_format=torch.channels_last)
 
@@ -60,11 +62,32 @@ def blend(network: AttentionHashNetwork, other: AttentionHashNetwork, share: flo
     network.load_state_dict(mixed)
 
 
-def embed(network: AttentionHashNetwork, images: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.float32]:
+def embed(
+    network: AttentionHashNetwork, images: npt.NDArray[np.uint8], size: int, half: bool = True
+) -> npt.NDArray[np.float32]:
     """Identity embeddings float32 (n, d) of prepared images uint8 (n, h, w), at a side of `size` pixels."""
-    parts = []
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        for start in range(0, len(images), 32):
-            batch = network_input(torch.from_numpy(images[start : start + 32].copy()), size)
-            parts.append(network(batch).embedding.numpy())
-    return np.concatenate(parts)
+    return encode(network, images, size, half)[0]
+
+
+def encode(
+    network: AttentionHashNetwork, images: npt.NDArray[np.uint8], size: int, half: bool = True
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Embeddings and codes of images, on the device that the network is on.
+
+    Args:
+        network: in evaluation mode.
+        images: uint8 (n, h, w), prepared, n ≥ 1. size: side in pixels that the network gets.
+        half: compute in bfloat16.
+
+    Returns:
+        Embeddings float32 (n, d), L2-normalised, and real-valued codes float32 (n, bits).
+    """
+    place = next(network.parameters()).device
+    embeddings, codes = [], []
+    with torch.inference_mode(), torch.autocast(place.type, torch.bfloat16, enabled=half):
+        for start in range(0, len(images), _BATCH):
+            batch = network_input(torch.from_numpy(images[start : start + _BATCH].copy()).to(place), size)
+            outputs = network(batch)
+            embeddings.append(outputs.embedding.float().cpu().numpy())
+            codes.append(outputs.code.float().cpu().numpy())
+    return np.concatenate(embeddings), np.concatenate(codes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,45 +13,92 @@ from torch import Tensor, nn
 
 from retrieval.errors import CheckpointInvalid
 
-_MODEL, _AVERAGE, _OPTIMISER = "model.", "average.", "optimiser."
+_MODEL, _AVERAGE, _LOSS, _OPTIMISER = "model.", "average.", "loss.", "optimiser."
 
 
 def save_checkpoint(
-    path: Path, step: int, model: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer
+    path: Path,
+    step: int,
+    model: nn.Module,
+    average: nn.Module,
+    loss: nn.Module,
+    optimiser: torch.optim.Optimizer | None,
 ) -> None:
-    """Write everything a run needs to go on after `step` steps; a crash leaves the previous file."""
+    """Write everything a run needs to go on after `step` steps; a crash leaves the previous file.
+
+    Args:
+        loss: with its own parameters and what it remembers.
+        optimiser: left out if None; such a file can be evaluated and started from, but not gone on with.
+    """
     tensors = {_MODEL + key: value for key, value in model.state_dict().items()}
     tensors |= {_AVERAGE + key: value for key, value in average.state_dict().items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"{_OPTIMISER}{index}.{key}": value for key, value in state.items()}
+    tensors |= {_LOSS + key: value for key, value in loss.state_dict().items()}
+    state: dict[int, dict[str, Any]] = {} if optimiser is None else optimiser.state_dict()["state"]
+    for index, values in state.items():
+        tensors |= {f"{_OPTIMISER}{index}.{key}": value for key, value in values.items() if value is not None}
     partial = path.with_suffix(".partial")
-    save_file({key: value.contiguous().clone() for key, value in tensors.items()}, partial, {"step": str(step)})
+    save_file({key: value.cpu().contiguous().clone() for key, value in tensors.items()}, partial, {"step": str(step)})
     with partial.open("rb") as written:
         os.fsync(written.fileno())
     partial.replace(path)
 
 
-def load_checkpoint(path: Path, model: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer | None) -> int:
-    """Restore a run and return the number of steps done. Without an optimiser only the weights are restored.
+def resume_checkpoint(
+    path: Path, model: nn.Module, average: nn.Module, loss: nn.Module, optimiser: torch.optim.Optimizer
+) -> int:
+    """Restore a run and return the number of steps done.
+
+    Raises:
+        CheckpointInvalid: unreadable, or of another network, loss or optimiser.
+    """
+    tensors, step = _read(path)
+    _restore(path, tensors, model, average)
+    try:
+        loss.load_state_dict(_part(tensors, _LOSS))
+        _restore_optimiser(optimiser, _part(tensors, _OPTIMISER))
+    except (RuntimeError, ValueError, KeyError, IndexError) as error:
+        raise CheckpointInvalid(f"The checkpoint {path} does not fit this configuration: {error}.") from error
+    return step
+
+
+def load_weights_of(path: Path, model: nn.Module, average: nn.Module) -> int:
+    """Take the weights of a run, those of its last step and their average; return the number of steps done.
 
     Raises:
         CheckpointInvalid: unreadable, or of another network.
     """
+    tensors, step = _read(path)
+    _restore(path, tensors, model, average)
+    return step
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], int]:
     try:
         with safe_open(path, framework="pt") as stored:
             tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (not a dict)
-            step = int(stored.metadata()["step"])
+            return tensors, int(stored.metadata()["step"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointInvalid(f"{path} is no readable checkpoint of a training run: {error}.") from error
+
+
+def _restore(path: Path, tensors: dict[str, Tensor], model: nn.Module, average: nn.Module) -> None:
+    try:
         model.load_state_dict(_part(tensors, _MODEL))
         average.load_state_dict(_part(tensors, _AVERAGE))
-    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
+    except RuntimeError as error:
         raise CheckpointInvalid(f"The checkpoint {path} does not fit this configuration: {error}.") from error
-    if optimiser is not None:
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, value in _part(tensors, _OPTIMISER).items():
-            index, _, name = key.partition(".")
-            state.setdefault(int(index), {})[name] = value
-        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    return step
+
+
+def _restore_optimiser(optimiser: torch.optim.Optimizer, stored: dict[str, Tensor]) -> None:
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in stored.items():
+        index, _, name = key.partition(".")
+        like = parameters[int(index)]
+        # In the parameter's own memory layout: a sum in another order of elements would end in another last digit.
+        laid_out = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+        state.setdefault(int(index), {})[name] = laid_out
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,14 +1,42 @@
-"""The configuration of a training run, read from TOML."""
+"""The configuration of a training run: what it may hold, and what of it must fit together."""
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any, TypeVar
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 from retrieval.data.augment import Augmentation
 from retrieval.errors import ConfigInvalid
+from retrieval.losses.identity import ON_PAIRS, IdentityOptions, LossName, MinerName
+
+
+class Precision(StrEnum):
+    """What the network computes in."""
+
+    BF16 = "bf16"
+    FP32 = "fp32"
+
+
+class Optimiser(StrEnum):
+    """What moves the weights: AdamW, or SGD with momentum (P4)."""
+
+    ADAMW = "adamw"
+    SGD = "sgd"
+
+
+class Schedule(StrEnum):
+    """How the rate falls after the warm-up: along a cosine, or to a tenth after 40 % of the steps (P4)."""
+
+    COSINE = "cosine"
+    STEP = "step"
+
+
+class Kept(StrEnum):
+    """Which weights are exported: those of the last step, or those that validated best."""
+
+    LAST = "last"
+    BEST = "best"
 
 
 @dataclass(frozen=True)
@@ -21,6 +49,12 @@ class NetworkConfig:
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
 
+    def __post_init__(self) -> None:
+        if self.bits < 16 or self.bits % 16:
+            raise ConfigInvalid(f"bits must be a multiple of 16, not {self.bits}.")
+        if self.embedding_dim < 1:
+            raise ConfigInvalid(f"embedding_dim must be at least 1, not {self.embedding_dim}.")
+
 
 @dataclass(frozen=True)
 class GroupConfig:
@@ -30,16 +64,47 @@ class GroupConfig:
     patients: int
     paired_share: float = 0.6
 
+    def __post_init__(self) -> None:
+        if self.patients < 1 or not self.datasets:
+            raise ConfigInvalid("datasets must name at least one dataset, and patients be at least 1.")
+
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the losses: identity embedding, P4's joint hash loss, identity half of the code."""
+    """The loss is `identity_weight·identity + hash_weight·joint + code_weight·code`.
 
+    Attributes:
+        identity: loss of the embedding; temperature, margin, miner and memory are its own, see `IdentityOptions`.
+        hash_weight: of P4's joint loss of the hash code, with its alpha, beta and hash_margin (see `JointHashLoss`).
+        code_weight: of the supervised contrastive loss on the identity half of the code.
+        parameter_rate: how many times faster the loss's own parameters learn (classes of `arcface`, ...).
+    """
+
+    identity: LossName = LossName.SUPCON
+    identity_weight: float = 1.0
     temperature: float = 0.1
+    margin: float | None = None
+    miner: MinerName = MinerName.AUTO
+    memory: int = 0
     hash_weight: float = 0.5
     code_weight: float = 0.3
     alpha: float = 0.5
     beta: float = 0.5
+    hash_margin: float = math.sqrt(2)
+    parameter_rate: float = 10.0
+
+    def __post_init__(self) -> None:
+        weights = (self.identity_weight, self.hash_weight, self.code_weight)
+        if min(weights) < 0 or not any(weights):
+            raise ConfigInvalid("identity_weight, hash_weight and code_weight must not be negative, nor all be 0.")
+        if self.parameter_rate <= 0:
+            raise ConfigInvalid(f"parameter_rate must be above 0, not {self.parameter_rate}.")
+        _ = self.options
+
+    @property
+    def options(self) -> IdentityOptions:
+        """What belongs to the identity loss."""
+        return IdentityOptions(self.identity, self.temperature, self.margin, self.miner, self.memory)
 
 
 @dataclass(frozen=True)
@@ -49,13 +114,20 @@ class TrainingConfig:
     Attributes:
         name: of the weight file that is written.
         size: image side in pixels during training. network_size: side the exported encoder works at.
-        steps: optimiser steps. warmup: of these, steps of rising learning rate; then it falls along a cosine.
-        rate: highest learning rate (Adam). decay: weight decay.
+        steps: optimiser steps. warmup: of these, steps of rising learning rate; then it falls as `schedule` says.
+        optimiser: `adamw` or `sgd`. rate: highest learning rate. decay: weight decay. momentum: of `sgd`.
+        clip: largest length of the gradient; a longer one is shortened to it.
         average: decay of the exponential moving average of the weights, which is what is exported.
         phantoms: how many synthetic persons to draw; groups may then name the dataset `phantom`.
-        hard_negatives: find the most similar patients with the network the run starts from, and batch them together.
+        start: checkpoint of an earlier run whose weights this one starts from; "" for none.
+        pairs: pair list to draw batches from, for the losses `contrastive` and `verification`; "" to draw patients.
+        hard_negatives: find each patient's rivals with the network the run starts from, and batch them together.
+        rounds: how often rivals are found anew during the run, after equal shares of the steps (P1: 2).
+        rivals: how many of the most similar other patients are a patient's rivals.
         earlier_share: of the earlier stage's weights in what is exported (weight averaging, Wortsman et al. 2022).
-        precision: `bf16` or `fp32`.
+        validate_every: steps between validations on the split `val`; 0 for none.
+        export: whether the `last` or the `best` validated weights are exported.
+        precision: `bf16` or `fp32`. device: `auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:1`, ...
         threads: CPU threads. save_every: steps between checkpoints. seed: of everything random.
     """
 
@@ -68,61 +140,67 @@ class TrainingConfig:
     network_size: int = 192
     steps: int = 1200
     warmup: int = 50
+    optimiser: Optimiser = Optimiser.ADAMW
+    schedule: Schedule = Schedule.COSINE
     rate: float = 4e-4
     decay: float = 1e-4
+    momentum: float = 0.9
+    clip: float = 5.0
     average: float = 0.995
     phantoms: int = 0
+    start: str = ""
+    pairs: str = ""
     hard_negatives: bool = False
+    rounds: int = 0
+    rivals: int = 10
     earlier_share: float = 0.0
-    precision: str = "bf16"
+    validate_every: int = 200
+    export: Kept = Kept.LAST
+    precision: Precision = Precision.BF16
+    device: str = "auto"
     threads: int = 2
     save_every: int = 50
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if self.precision not in ("bf16", "fp32"):
-            raise ConfigInvalid(f"precision must be bf16 or fp32, not {self.precision!r}.")
-        if not 0 <= self.warmup < self.steps:
-            raise ConfigInvalid("warmup must be shorter than steps.")
-        if self.network.bits % 16:
-            raise ConfigInvalid(f"bits must be a multiple of 16, not {self.network.bits}.")
-        if not 0 <= self.earlier_share < 1:
-            raise ConfigInvalid(f"earlier_share must be from 0 to below 1, not {self.earlier_share}.")
+        for key in ("size", "network_size", "steps", "threads", "save_every", "rivals"):
+            if getattr(self, key) < 1:
+                raise ConfigInvalid(f"{key} must be at least 1, not {getattr(self, key)}.")
+        for key in ("rate", "clip"):
+            if getattr(self, key) <= 0:
+                raise ConfigInvalid(f"{key} must be above 0, not {getattr(self, key)}.")
+        for key in ("warmup", "decay", "phantoms", "rounds", "validate_every", "seed"):
+            if getattr(self, key) < 0:
+                raise ConfigInvalid(f"{key} must not be negative, and is {getattr(self, key)}.")
+        for key in ("average", "momentum", "earlier_share"):
+            if not 0 <= getattr(self, key) < 1:
+                raise ConfigInvalid(f"{key} must be from 0 to below 1, not {getattr(self, key)}.")
+        self._check_fit()
+
+    def _check_fit(self) -> None:
         if not self.groups:
-            raise ConfigInvalid("At least one [[groups]] table with datasets and patients is needed.")
+            raise ConfigInvalid(
+                "groups are missing: at least one [[groups]] table with datasets and patients is needed."
+            )
+        if self.warmup >= self.steps:
+            raise ConfigInvalid(f"warmup ({self.warmup}) must be shorter than steps ({self.steps}).")
+        if self.rounds >= self.steps:
+            raise ConfigInvalid(f"rounds ({self.rounds}) must be fewer than steps ({self.steps}).")
+        if self.losses.memory and self.losses.memory < self.images_per_step:
+            raise ConfigInvalid(f"memory must hold a batch of {self.images_per_step}, not {self.losses.memory} images.")
+        if self.pairs and self.losses.identity not in ON_PAIRS:
+            raise ConfigInvalid(f"pairs need the loss contrastive or verification, not {self.losses.identity}.")
+        if self.pairs and (self.rounds or self.hard_negatives or self.phantoms):
+            raise ConfigInvalid("pairs are a fixed list: leave out rounds, hard_negatives and phantoms, or pairs.")
+        if self.export is Kept.BEST and not self.validate_every:
+            raise ConfigInvalid('export = "best" needs validate_every above 0.')
 
+    @property
+    def images_per_step(self) -> int:
+        """How many images a batch holds: two of each patient, or those of as many pairs."""
+        return 2 * sum(group.patients for group in self.groups)
 
-Section = TypeVar("Section", NetworkConfig, GroupConfig, LossConfig, Augmentation, TrainingConfig)
-
-
-def load_config(path: Path) -> TrainingConfig:
-    """Read a training configuration.
-
-    Raises:
-        ConfigInvalid: unreadable, an unknown key, or a value out of range.
-    """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ConfigInvalid(f"The training configuration {path} cannot be read: {error}.") from error
-    try:
-        groups = tuple(_table(GroupConfig, table) for table in raw.pop("groups", []))
-        return _table(
-            TrainingConfig,
-            raw,
-            network=_table(NetworkConfig, raw.pop("network", {})),
-            losses=_table(LossConfig, raw.pop("losses", {})),
-            augmentation=_table(Augmentation, raw.pop("augmentation", {})),
-            groups=groups,
-        )
-    except TypeError as error:
-        raise ConfigInvalid(f"{path}: {error}.") from error
-
-
-def _table(kind: type[Section], table: dict[str, Any], **ready: Any) -> Section:
-    known = {f.name for f in fields(kind)}
-    unknown = sorted(set(table) - known)
-    if unknown:
-        raise ConfigInvalid(f"Unknown training option: {', '.join(unknown)}.")
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-    return kind(**values, **ready)
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Every dataset that the run learns from, sorted."""
+        return tuple(sorted({name for group in self.groups for name in group.datasets}))

@@ -16,7 +16,7 @@ from retrieval.data.findings import FINDINGS
 from retrieval.data.manifest import ImageRow, Split, read_manifest
 from retrieval.data.phantoms import cached_phantoms, phantom_laterals
 from retrieval.encoder import Encoder
-from retrieval.evaluation.run import dataset_pairs, encode_all
+from retrieval.evaluation.encodings import dataset_pairs, encode_all
 from retrieval.training.build import averaged_network, blend
 from retrieval.training.calibrate import fit_calibration
 from retrieval.training.config import TrainingConfig

@@ -1,41 +1,40 @@
-"""The training loop: one step after another, checkpointed, resumable, with a learning curve on disk."""
+"""The training loop: one step after another, checkpointed, resumable, validated, with learning curves on disk."""
 
 from __future__ import annotations
 
-import csv
-import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from retrieval.losses import IdentityLoss, JointHashLoss
-from retrieval.networks import AttentionHashNetwork, Outputs
-from retrieval.training.checkpoint import load_checkpoint, save_checkpoint
-from retrieval.training.config import TrainingConfig
+from retrieval.data.prefetch import prefetched
+from retrieval.errors import ConfigInvalid, TrainingDiverged
+from retrieval.losses import BatchPairs
+from retrieval.networks import AttentionHashNetwork
+from retrieval.training.build import embed
+from retrieval.training.checkpoint import load_weights_of, resume_checkpoint, save_checkpoint
+from retrieval.training.config import Precision, TrainingConfig
+from retrieval.training.curve import Costs, LearningCurve
+from retrieval.training.device import find_device
 from retrieval.training.material import Batch, Material
+from retrieval.training.objective import Objective, Parts
+from retrieval.training.optimise import make_optimiser, set_rate
+from retrieval.training.rivals import load_rivals, save_rivals
+from retrieval.training.validation import Validator
 
-
-@dataclass(frozen=True)
-class Costs:
-    """The losses of one step, and the rate and seconds it took."""
-
-    step: int
-    total: float
-    identity: float
-    joint: float
-    code: float
-    rate: float
-    seconds: float
+_AHEAD = 3
 
 
 class Trainer:
-    """Trains a network in `folder` (checkpoint.safetensors, curve.csv); an existing checkpoint is resumed.
+    """Trains a network in `folder`; an existing checkpoint is resumed.
+
+    The folder gets `checkpoint.safetensors`, `best.safetensors` (the averaged weights that validated best),
+    `curve.csv`, `validation.csv`, `curve.png` and, with hard negatives, `rivals-<round>.json`.
 
     Args:
         config: the run.
@@ -43,9 +42,11 @@ class Trainer:
         material: source of batches.
         folder: of this run; made if absent.
         start: a checkpoint whose weights this run starts from (not its optimiser), unless it already has its own.
+        validator: measures the averaged weights every `config.validate_every` steps and at the end; never if None.
 
     Raises:
-        CheckpointInvalid: a checkpoint is of another network.
+        CheckpointInvalid: a checkpoint is of another network or loss.
+        ConfigInvalid: hard_negatives without `start`, or the device is not there.
     """
 
     def __init__(
@@ -55,94 +56,160 @@ class Trainer:
         material: Material,
         folder: Path,
         start: Path | None = None,
+        validator: Validator | None = None,
     ) -> None:
         torch.set_num_threads(config.threads)
         folder.mkdir(parents=True, exist_ok=True)
         self.config = config
-        self.network = network.to(memory_format=torch.channels_last)
+        self.device = find_device(config.device)
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         update = get_ema_multi_avg_fn(config.average)  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self._average = AveragedModel(self.network, multi_avg_fn=update, use_buffers=True)
         self._material = material
+        self._validator = validator
+        self._folder = folder
         self.checkpoint = folder / "checkpoint.safetensors"
-        self._curve = folder / "curve.csv"
-        self._optimiser = torch.optim.AdamW(self.network.parameters(), lr=config.rate, weight_decay=config.decay)
-        self._identity = IdentityLoss(config.losses.temperature)
-        self._joint = JointHashLoss(config.losses.alpha, config.losses.beta)
-        self.step = 0
-        if self.checkpoint.exists():
-            self.step = load_checkpoint(self.checkpoint, self.network, self._average, self._optimiser)
-        elif start is not None:
-            load_checkpoint(start, self.network, self._average, None)
+        self.best = folder / "best.safetensors"
+        torch.manual_seed(config.seed)
+        self.objective = Objective(config.losses, config.network, material.patients).to(self.device)
+        self._optimiser = make_optimiser(config, self.network, self.objective)
+        self.step = self._resume(start)
+        self.curve = LearningCurve(folder, self.step)
 
     @property
-    def averaged(self) -> nn.Module:
+    def averaged(self) -> AttentionHashNetwork:
         """The moving average of the network: what is evaluated and exported."""
-        return self._average.module
+        return cast(AttentionHashNetwork, self._average.module)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.step >= self.config.steps
 
     def run(self, steps: int | None = None) -> Iterator[Costs]:
-        """Train until the configured end, or `steps` more; yields the costs of every step."""
-        self.network.train()
+        """Train until the configured end, or `steps` more; yields the costs of every step.
+
+        Close the iterator to stop early, and `save` what was done.
+
+        Raises:
+            TrainingDiverged: the loss or its gradient is not finite.
+        """
         end = self.config.steps if steps is None else min(self.config.steps, self.step + steps)
         while self.step < end:
-            began = time.monotonic()
-            rate = self._set_rate()
-            batch = self._material.draw(self.step)
-            total, identity, joint, code = self._costs(batch)
-            self._optimiser.zero_grad(set_to_none=True)
-            total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-            self._optimiser.step()
-            self._average.update_parameters(self.network)
-            self.step += 1
-            if self.step % self.config.save_every == 0 or self.step == end:
-                self.save()
-            yield Costs(
-                step=self.step,
-                total=total.item(),
-                identity=identity.item(),
-                joint=joint.item(),
-                code=code.item(),
-                rate=rate,
-                seconds=time.monotonic() - began,
-            )
-
-    def run_with_progress(self) -> None:
-        """Train to the end with a progress bar, appending to the learning curve."""
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-        fresh = not self._curve.exists()
-        with Progress(*columns, TimeRemainingColumn()) as bar, self._curve.open("a", newline="") as stream:
-            task = bar.add_task("training", total=self.config.steps, completed=self.step)
-            writer = csv.writer(stream)
-            if fresh:
-                writer.writerow(Costs.__annotations__)
-            for costs in self.run():
-                writer.writerow([format(value, ".6g") for value in vars(costs).values()])
-                stream.flush()
-                bar.update(task, completed=costs.step, description=f"loss {costs.total:.3f}")
+            self._enter_round()
+            later = [start for start in self._round_starts() if start > self.step]
+            yield from self._train(min([end, *later]))
 
     def save(self) -> None:
-        """Write the checkpoint."""
-        save_checkpoint(self.checkpoint, self.step, self.network, self._average, self._optimiser)
+        """Write the learning curves and the checkpoint; a crash leaves the previous one."""
+        self.curve.write()
+        save_checkpoint(
+            self.checkpoint, self.step, self.network, self._average, self.objective, optimiser=self._optimiser
+        )
 
-    def _costs(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
-        images = self.config.augmentation.apply(batch.images, self.config.size, generator)
-        images = images.to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bf16"):
-            outputs: Outputs = self.network(images)
-        identity = self._identity(outputs.embedding, batch.patients)
-        joint = self._joint(outputs.code, outputs.findings, batch.patients, batch.findings)
-        code = self._identity(torch.tanh(outputs.code.chunk(2, dim=1)[0]), batch.patients)
-        weights = self.config.losses
-        return identity + weights.hash_weight * joint + weights.code_weight * code, identity, joint, code
+    def _resume(self, start: Path | None) -> int:
+        if self.checkpoint.exists():
+            return resume_checkpoint(self.checkpoint, self.network, self._average, self.objective, self._optimiser)
+        if start is not None:
+            load_weights_of(start, self.network, self._average)
+        elif self.config.hard_negatives:
+            raise ConfigInvalid(
+                "hard_negatives needs the checkpoint of an earlier run to start from: give it as start."
+            )
+        return 0
 
-    def _set_rate(self) -> float:
-        config = self.config
-        if self.step < config.warmup:
-            share = (self.step + 1) / config.warmup
-        else:
-            share = 0.5 * (1 + math.cos(math.pi * (self.step - config.warmup) / (config.steps - config.warmup)))
-        rate = config.rate * max(share, 0.01)
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate
-        return rate
+    def _train(self, end: int) -> Iterator[Costs]:
+        with closing(prefetched(self._prepared(self.step, end), _AHEAD)) as feed:
+            began = time.monotonic()
+            for images, batch in feed:
+                self.network.train()
+                parts, rate = self._learn(images, batch)
+                self.step += 1
+                costs = Costs(
+                    step=self.step,
+                    total=parts.total.item(),
+                    identity=parts.identity.item(),
+                    joint=parts.joint.item(),
+                    code=parts.code.item(),
+                    rate=rate,
+                    seconds=time.monotonic() - began,
+                )
+                self.curve.costs.append(costs)
+                self._after_step(last=self.step == end)
+                yield costs
+                began = time.monotonic()
+
+    def _prepared(self, start: int, end: int) -> Iterator[tuple[Tensor, Batch]]:
+        """Batches of steps, augmented; made in a thread of its own. The same step always gives the same batch."""
+        for step in range(start, end):
+            batch = self._material.draw(step)
+            generator = torch.Generator().manual_seed(self._seed_of(step))
+            yield self.config.augmentation.apply(batch.images, self.config.size, generator), batch
+
+    def _learn(self, images: Tensor, batch: Batch) -> tuple[Parts, float]:
+        rate = set_rate(self._optimiser, self.config, self.step)
+        # Layers that drop at random draw from here; seeded by the step, so that a resumed run draws the same.
+        torch.manual_seed(self._seed_of(self.step))
+        images = images.to(self.device, memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision is Precision.BF16):
+            outputs = self.network(images)
+        parts: Parts = self.objective(outputs, _moved(batch, self.device))
+        self._optimiser.zero_grad(set_to_none=True)
+        self._check(parts.total, "loss")
+        parts.total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        trained = [*self.network.parameters(), *self.objective.parameters()]
+        self._check(nn.utils.clip_grad_norm_(trained, self.config.clip), "gradient")
+        self._optimiser.step()
+        self._average.update_parameters(self.network)
+        return parts, rate
+
+    def _after_step(self, last: bool) -> None:
+        every = self.config.validate_every
+        at_end = self.finished
+        validated = self._validator is not None and every > 0 and (self.step % every == 0 or at_end)
+        if validated:
+            self._validate()
+        if validated or last or self.step % self.config.save_every == 0:
+            self.save()
+
+    def _validate(self) -> None:
+        assert self._validator is not None
+        before = self.curve.best_auc
+        self.curve.validations += self._validator.measure(self.averaged.eval(), self.objective.identity, self.step)
+        if self.curve.best_auc > before:
+            save_checkpoint(self.best, self.step, self.network, self._average, self.objective, optimiser=None)
+
+    def _round_starts(self) -> list[int]:
+        """The step that each round of hard negatives begins with, the round from the start's weights at 0."""
+        count = self.config.rounds + 1
+        return [self.config.steps * number // count for number in range(count)]
+
+    def _enter_round(self) -> None:
+        starts = self._round_starts()
+        number = max(n for n, start in enumerate(starts) if start <= self.step)
+        if number == 0 and not self.config.hard_negatives:
+            return
+        path = self._folder / f"rivals-{number}.json"
+        if self.step > starts[number]:
+            self._material.use_rivals(load_rivals(path))
+            return
+        # At the first step of a round, with exactly the weights of the checkpoint: a run killed here finds the same.
+        half = self.config.precision is Precision.BF16
+        embedding = embed(self.averaged.eval(), self._material.images, self.config.size, half)
+        save_rivals(path, self._material.seek_rivals(embedding, self.config.rivals))
+
+    def _check(self, value: Tensor, name: str) -> None:
+        if not bool(torch.isfinite(value)):
+            raise TrainingDiverged(
+                f"The {name} at step {self.step + 1} is {value.item()}: training has diverged. Lower rate, lengthen "
+                f'warmup or set precision = "fp32", and start again in a new folder; {self._folder} keeps the last '
+                "checkpoint before it."
+            )
+
+    def _seed_of(self, step: int) -> int:
+        return self.config.seed * 1_000_003 + step
+
+
+def _moved(batch: Batch, device: torch.device) -> Batch:
+    pairs: BatchPairs | None = None if batch.pairs is None else batch.pairs.to(device)
+    return Batch(batch.images, batch.patients.to(device), batch.findings.to(device), pairs)

@@ -1,0 +1,84 @@
+"""One run from its files: open it, new or where it was left, and export what it learned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from retrieval.errors import CheckpointInvalid, ManifestInvalid, WeightsNotUsable
+from retrieval.training.build import build_network
+from retrieval.training.config import Kept, TrainingConfig
+from retrieval.training.export import export
+from retrieval.training.loop import Trainer
+from retrieval.training.material import load_material
+from retrieval.training.record import keep_config, keep_environment
+from retrieval.training.validation import load_validator
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Files that a run is made from.
+
+    Attributes:
+        manifest: CSV of images. cache: folder for prepared images.
+        backbone_weights: torchvision weights (safetensors) of the backbone; random weights if None.
+        start: checkpoint of an earlier run; what the configuration names if None.
+        pairs: pair list to learn from; what the configuration names if None.
+    """
+
+    manifest: Path
+    cache: Path
+    backbone_weights: Path | None = None
+    start: Path | None = None
+    pairs: Path | None = None
+
+    def into(self, config: TrainingConfig) -> TrainingConfig:
+        """The configuration with the start and pairs that are given here."""
+        start, pairs = self.start or config.start, self.pairs or config.pairs
+        return replace(config, start=str(start), pairs=str(pairs))
+
+
+def open_run(config: TrainingConfig, sources: Sources, folder: Path) -> Trainer:
+    """Make a run in `folder`, or go on with the one that is there.
+
+    The same configuration, sources and machine give the same run: all chance comes from the seed.
+
+    Raises:
+        ConfigInvalid, ManifestInvalid, WeightsNotUsable, CheckpointInvalid: a source is missing or does not fit.
+    """
+    config = sources.into(config)
+    start = Path(config.start) if config.start else None
+    _check_files(sources, start)
+    keep_config(config, folder)
+    material = load_material(sources.manifest, sources.cache, config)
+    validator = load_validator(sources.manifest, sources.cache, config) if config.validate_every else None
+    torch.manual_seed(config.seed)
+    network = build_network(config.network, sources.backbone_weights)
+    trainer = Trainer(config, network, material, folder, start, validator)
+    origins = {
+        "manifest": sources.manifest,
+        "backbone_weights": sources.backbone_weights,
+        "start": start,
+        "pairs": Path(config.pairs) if config.pairs else None,
+    }
+    keep_environment(folder, config.seed, trainer.step, origins)
+    return trainer
+
+
+def export_run(trainer: Trainer, sources: Sources, folder: Path) -> Path:
+    """Write weight file, card, gate and calibration of a finished run into `folder`; returns the weight file."""
+    config = trainer.config
+    chosen = trainer.best if config.export is Kept.BEST else trainer.checkpoint
+    earlier = Path(config.start) if config.earlier_share and config.start else None
+    return export(config, chosen, sources.manifest, sources.cache, folder, earlier)
+
+
+def _check_files(sources: Sources, start: Path | None) -> None:
+    if not sources.manifest.is_file():
+        raise ManifestInvalid(f"There is no manifest {sources.manifest}.")
+    if sources.backbone_weights is not None and not sources.backbone_weights.is_file():
+        raise WeightsNotUsable(f"There is no weight file {sources.backbone_weights}.")
+    if start is not None and not start.is_file():
+        raise CheckpointInvalid(f"There is no checkpoint {start} to start from.")
