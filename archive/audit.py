@@ -25,6 +25,7 @@ class AuditAction(StrEnum):
     IMAGE_VIEWED = "image viewed"
     IMAGE_LISTED = "image listed"
     ATTENTION_VIEWED = "attention viewed"
+    ALIGNMENT_VIEWED = "alignment viewed"
     SIMILAR_SEARCHED = "similar cases searched"
     PATIENT_SEARCHED = "patient searched"
     DEAD_LETTER_RETRIED = "dead letter retried"

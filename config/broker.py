@@ -24,12 +24,14 @@ class Task(StrEnum):
     """A task's name, by which other packages ask for it; arguments are JSON.
 
     ENCODE(instance id), MATCH(instance id), SIMILAR({"instance": id} or {"embedding": base64, "code": base64}, k),
-    NOTIFY(notification id), RECONCILE(), REFRESH(), SNAPSHOT(), PREVIEW(instance id).
+    ALIGN({"first": id, "second": id}), NOTIFY(notification id), RECONCILE(), REFRESH(), SNAPSHOT(),
+    PREVIEW(instance id).
     """
 
     ENCODE = "encode.image"
     MATCH = "match.image"
     SIMILAR = "query.similar"
+    ALIGN = "query.align"
     SNAPSHOT = "match.snapshot"
     NOTIFY = "notify.send"
     RECONCILE = "maintenance.reconcile"
@@ -42,6 +44,7 @@ ROUTES = {
     Task.MATCH: Queue.MATCH,
     Task.SNAPSHOT: Queue.MATCH,
     Task.SIMILAR: Queue.QUERY,
+    Task.ALIGN: Queue.QUERY,
     Task.NOTIFY: Queue.NOTIFY,
     Task.RECONCILE: Queue.MAINTENANCE,
     Task.REFRESH: Queue.ENCODE,

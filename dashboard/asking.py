@@ -1,4 +1,4 @@
-"""Asking the workers by task name: similar cases, and previews that are missing."""
+"""Asking the workers by task name: similar cases, images laid over each other, and previews that are missing."""
 
 from __future__ import annotations
 
@@ -57,6 +57,17 @@ class Workers:
             for one in answer
         ]
 
+    def align(self, first: int, second: int, seconds: float = ANSWER_SECONDS) -> str:
+        """Have the preview of image `second` laid over that of image `first`; both must be there.
+
+        Returns:
+            why they could not be, in one sentence; empty when the result lies in its file.
+
+        Raises:
+            WorkersSilent: no answer within `seconds`.
+        """
+        return str(self._answer(Task.ALIGN, {"first": first, "second": second}, seconds)["problem"])
+
     def make_preview(self, instance_id: int, made: Callable[[], bool], seconds: float) -> bool:
         """Have a preview made again and wait until `made` says that it is there, `seconds` at most."""
         try:
@@ -97,7 +108,7 @@ class Workers:
             if seen["status"] == "SUCCESS":
                 return seen["result"]
             if seen["status"] in ("FAILURE", "REVOKED"):
-                raise WorkersSilent("The search failed; the log of the index process says why.")
+                raise WorkersSilent("The workers failed at this; the log of the process named match says why.")
             time.sleep(LOOK_SECONDS)
         raise WorkersSilent(
             f"The index did not answer within {seconds:.0f} seconds; it may be starting or busy. Try again in a moment."

@@ -13,7 +13,7 @@ from config.broker import Queue, Task, celery_app
 from config.errors import ConfigurationError
 from config.paths import DataDir, data_dir
 from config.settings import load_settings
-from workers import maintenance, match, notify, similar
+from workers import align, maintenance, match, notify, similar
 from workers.batching import EncodeBatches, ids_of
 from workers.readiness import write_ready_file
 from workers.resources import Resources
@@ -71,6 +71,12 @@ def match_image(instance_id: int) -> None:
 def find_similar(**wanted: Any) -> list[dict[str, Any]]:
     """Images most like a given one."""
     return similar.similar(resources.index_owner, resources.database, **wanted)
+
+
+@app.task(name=str(Task.ALIGN), ignore_result=False)
+def align_images(**wanted: int) -> dict[str, Any]:
+    """One image laid over another."""
+    return align.align_previews(resources.files, **wanted)
 
 
 @app.task(name=str(Task.SNAPSHOT))

@@ -64,7 +64,7 @@ def test_cases_are_shown_best_first_and_audited(
     assert (asked[1]["by"], asked[1]["k"]) == ("person", 6)
     failed = browser.client.get(f"/similar/{case.probe}?k=48")
     assert failed.status_code == 503
-    assert "The search failed" in failed.text
+    assert "The workers failed" in failed.text
 
 
 def test_many_threads_may_ask_at_once(app: Flask, case: Case, index: Celery) -> None:
