@@ -33,7 +33,9 @@ class AlikeOnPaper:
     Args:
         rows: n images.
 
-    Source: METHODS in short: pairs that sex and age alone can tell apart measure nothing. P3's "same class".
+    Pairs that sex and age alone tell apart teach nothing about the image.
+
+    Source: P3, "same class" of algorithm 2.
     """
 
     def __init__(self, rows: Sequence[ImageRow]) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from retrieval.data.age import years
 from retrieval.data.manifest import ImageRow
 from retrieval.data.source import Found, LeftOut, read_table
 from retrieval.data.splits import Splits
@@ -15,8 +16,6 @@ TABLES = ("Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
 COLUMNS = ("Image Index", "Finding Labels", "Follow-up #", "Patient ID", "Patient Age", "Patient Gender")
 
 _NAME = "nih"
-_OLDEST = 120
-_YEARS = {"Y": 1.0, "M": 1 / 12, "D": 1 / 365.25}
 
 
 def read_nih(table: Path, splits: Splits) -> Found:
@@ -58,7 +57,7 @@ def _images(folder: Path) -> dict[str, Path]:
 def _row(path: Path, entry: Mapping[str, str], splits: Splits, table: Path) -> ImageRow:
     patient = f"{_NAME}:{entry['Patient ID']}"
     try:
-        age, order = _age(entry["Patient Age"]), float(entry["Follow-up #"])
+        age, order = years(entry["Patient Age"]), float(entry["Follow-up #"])
     except ValueError as error:
         raise ManifestInvalid(f"{table}: the age or follow-up number of {path.name} is no number.") from error
     return ImageRow(
@@ -73,11 +72,3 @@ def _row(path: Path, entry: Mapping[str, str], splits: Splits, table: Path) -> I
         age=age,
         day=order,
     )
-
-
-def _age(text: str) -> float | None:
-    """Years; the first edition of the table writes `058Y`, `011M` or `009D`, the later ones a number."""
-    if not text:
-        return None
-    years = float(text[:-1]) * _YEARS[text[-1]] if text[-1] in _YEARS else float(text)
-    return years if years <= _OLDEST else None

@@ -1,0 +1,1 @@
+"""The parts of `lungprint dataset`: where images come from, pseudonyms, and what was made of them."""
