@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -47,7 +49,9 @@ class _Stop:
 @click.option("--run", "folder", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of it.")
 @click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Prepared images; default: RUN/cache.")
 @click.option("--backbone-weights", type=click.Path(path_type=Path), help="Torchvision weights (safetensors).")
-@click.option("--start", type=click.Path(path_type=Path), help="Checkpoint of an earlier run to start from.")
+@click.option(
+    "--start", type=click.Path(path_type=Path), help="Checkpoint, weight file or name of a shipped one to start from."
+)
 @click.option("--pairs", type=click.Path(path_type=Path), help="Pair list to learn from; see `lungprint dataset`.")
 @click.option("--device", help="cpu, cuda, cuda:1, ...; default: what CONFIG says.")
 @click.option("--export", "target", type=click.Path(file_okay=False, path_type=Path), help="Folder for the weights.")
@@ -72,7 +76,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     \b
     Examples:
       lungprint train mobilenet_v2 --data manifest.csv --run runs/first --export weights
-      lungprint train my.toml --from-archive --run runs/ours --start runs/first/checkpoint.safetensors
+      lungprint train site --from-archive --run runs/site --export weights/site
       lungprint train p1_contrastive --data manifest.csv --run runs/p1 --sweep-margin 0.1:1.0:0.1
     """
     config, sources = _prepared(ctx, options)
@@ -94,7 +98,7 @@ def _prepared(ctx: click.Context, options: dict[str, Any]) -> tuple[TrainingConf
         config = replace(config, device=options["device"])
     folder: Path = options["folder"]
     sources = Sources(
-        manifest=options["manifest"],
+        manifest=options["manifest"] or _manifest_of_archive(folder / "data", options["data_dir"]),
         cache=options["cache"] or folder / "cache",
         backbone_weights=options["backbone_weights"],
         start=options["start"],
@@ -103,10 +107,24 @@ def _prepared(ctx: click.Context, options: dict[str, Any]) -> tuple[TrainingConf
     return config, sources
 
 
-def _train(config: TrainingConfig, sources: Sources, options: dict[str, Any]) -> bool:
-    from retrieval.training.run import export_run, open_run
+def _manifest_of_archive(folder: Path, data_dir: Path) -> Path:
+    """Make the manifest once for each run, so that a run that goes on learns from the same images."""
+    manifest = folder / "manifest.csv"
+    if not manifest.exists():
+        # Images of an attempt that did not come to an end.
+        shutil.rmtree(folder, ignore_errors=True)
+        from cli.datasets.make import make
 
-    trainer = open_run(config, sources, options["folder"])
+        asked = ["--from-archive", "--output", str(folder), "--data-dir", str(data_dir)]
+        with redirect_stdout(sys.stderr):
+            make.main(asked, prog_name="lungprint dataset make", standalone_mode=False)
+    return manifest
+
+
+def _train(config: TrainingConfig, sources: Sources, options: dict[str, Any]) -> bool:
+    from retrieval.training.run import export_run
+
+    trainer = _opened(config, sources, options["folder"])
     if not _to_the_end(trainer, "training"):
         return False
     exported = export_run(trainer, sources, options["target"]) if options["target"] else None
@@ -135,7 +153,6 @@ def _train(config: TrainingConfig, sources: Sources, options: dict[str, Any]) ->
 
 
 def _sweep(config: TrainingConfig, sources: Sources, options: dict[str, Any]) -> bool:
-    from retrieval.training.run import open_run
     from retrieval.training.sweep import MarginResult, best_margin, margin_run, parse_margins, write_sweep
 
     margins = parse_margins(options["sweep_margin"])
@@ -143,7 +160,7 @@ def _sweep(config: TrainingConfig, sources: Sources, options: dict[str, Any]) ->
     runs = [(margin, margin_run(config, margin, steps)) for margin in margins]
     results: list[MarginResult] = []
     for margin, short in runs:
-        trainer = open_run(short, sources, options["folder"] / f"margin-{margin:g}")
+        trainer = _opened(short, sources, options["folder"] / f"margin-{margin:g}")
         if not _to_the_end(trainer, f"margin {margin:g}"):
             return False
         results.append(MarginResult.of(short, trainer.curve.means()[-1]))
@@ -158,6 +175,14 @@ def _sweep(config: TrainingConfig, sources: Sources, options: dict[str, Any]) ->
         f"Set margin = {best.margin:g} in [losses]. Table and plot: {options['folder'] / 'sweep.csv'}, sweep.png"
     )
     return True
+
+
+def _opened(config: TrainingConfig, sources: Sources, folder: Path) -> Trainer:
+    """Open a run; the progress bars of what is prepared for it go to standard error."""
+    from retrieval.training.run import open_run
+
+    with redirect_stdout(sys.stderr):
+        return open_run(config, sources, folder)
 
 
 def _to_the_end(trainer: Trainer, name: str) -> bool:

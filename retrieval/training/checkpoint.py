@@ -10,10 +10,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from retrieval.errors import CheckpointInvalid
 
 _MODEL, _AVERAGE, _LOSS, _OPTIMISER = "model.", "average.", "loss.", "optimiser."
+# Of a weight file, see retrieval.weights.stored.
+_WEIGHTS = "network."
 
 
 def save_checkpoint(
@@ -57,36 +60,44 @@ def resume_checkpoint(
         loss.load_state_dict(_part(tensors, _LOSS))
         _restore_optimiser(optimiser, _part(tensors, _OPTIMISER))
     except (RuntimeError, ValueError, KeyError, IndexError) as error:
-        raise CheckpointInvalid(f"The checkpoint {path} does not fit this configuration: {error}.") from error
+        raise CheckpointInvalid(f"{path} does not fit this configuration: {error}.") from error
     return step
 
 
-def load_weights_of(path: Path, model: nn.Module, average: nn.Module) -> int:
-    """Take the weights of a run, those of its last step and their average; return the number of steps done.
+def load_weights_of(path: Path, model: nn.Module, average: AveragedModel) -> None:
+    """Take the weights of a run, those of its last step and their average, or of a weight file, for both.
 
     Raises:
         CheckpointInvalid: unreadable, or of another network.
     """
-    tensors, step = _read(path)
-    _restore(path, tensors, model, average)
-    return step
+    tensors, _ = _read(path)
+    network = _part(tensors, _WEIGHTS)
+    if not network:
+        _restore(path, tensors, model, average)
+        return
+    for module in (model, average.module):
+        _load(path, module, network)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], int]:
     try:
         with safe_open(path, framework="pt") as stored:
             tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (not a dict)
-            return tensors, int(stored.metadata()["step"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            return tensors, int((stored.metadata() or {}).get("step", 0))
+    except (OSError, SafetensorError, ValueError) as error:
         raise CheckpointInvalid(f"{path} is no readable checkpoint of a training run: {error}.") from error
 
 
 def _restore(path: Path, tensors: dict[str, Tensor], model: nn.Module, average: nn.Module) -> None:
+    _load(path, model, _part(tensors, _MODEL))
+    _load(path, average, _part(tensors, _AVERAGE))
+
+
+def _load(path: Path, module: nn.Module, tensors: dict[str, Tensor]) -> None:
     try:
-        model.load_state_dict(_part(tensors, _MODEL))
-        average.load_state_dict(_part(tensors, _AVERAGE))
+        module.load_state_dict(tensors)
     except RuntimeError as error:
-        raise CheckpointInvalid(f"The checkpoint {path} does not fit this configuration: {error}.") from error
+        raise CheckpointInvalid(f"{path} does not fit this configuration: {error}.") from error
 
 
 def _restore_optimiser(optimiser: torch.optim.Optimizer, stored: dict[str, Tensor]) -> None:

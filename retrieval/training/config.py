@@ -119,7 +119,8 @@ class TrainingConfig:
         clip: largest length of the gradient; a longer one is shortened to it.
         average: decay of the exponential moving average of the weights, which is what is exported.
         phantoms: how many synthetic persons to draw; groups may then name the dataset `phantom`.
-        start: checkpoint of an earlier run whose weights this one starts from; "" for none.
+        start: whose weights the run starts from: checkpoint of an earlier run, weight file, or the name of a shipped
+            one; "" for none.
         pairs: pair list to draw batches from, for the losses `contrastive` and `verification`; "" to draw patients.
         hard_negatives: find each patient's rivals with the network the run starts from, and batch them together.
         rounds: how often rivals are found anew during the run, after equal shares of the steps (P1: 2).

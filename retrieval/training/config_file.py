@@ -18,7 +18,7 @@ Section = TypeVar("Section")
 
 
 def load_config(path: Path) -> TrainingConfig:
-    """Read a training configuration; `start` and `pairs` are relative to its folder.
+    """Read a training configuration; `pairs` and a `start` that has an ending (`.safetensors`) lie relative to it.
 
     Raises:
         ConfigInvalid: unreadable, an unknown key, or a value of the wrong kind or out of range; it names file and key.
@@ -28,7 +28,8 @@ def load_config(path: Path) -> TrainingConfig:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigInvalid(f"The training configuration {path} cannot be read: {error}.") from error
     config = _read(TrainingConfig, {"network": {}, "groups": [], **raw}, f"{path}: ")
-    return replace(config, start=_beside(path, config.start), pairs=_beside(path, config.pairs))
+    start = _beside(path, config.start) if Path(config.start).suffix else config.start
+    return replace(config, start=start, pairs=_beside(path, config.pairs))
 
 
 def dump_config(config: TrainingConfig) -> str:

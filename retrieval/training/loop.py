@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import cast
@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from retrieval.data.parallel import parallel_map
 from retrieval.data.prefetch import prefetched
 from retrieval.errors import ConfigInvalid, TrainingDiverged
 from retrieval.losses import BatchPairs
 from retrieval.networks import AttentionHashNetwork
 from retrieval.training.build import embed
 from retrieval.training.checkpoint import load_weights_of, resume_checkpoint, save_checkpoint
-from retrieval.training.config import Precision, TrainingConfig
+from retrieval.training.config import Kept, Precision, TrainingConfig
 from retrieval.training.curve import Costs, LearningCurve
 from retrieval.training.device import find_device
 from retrieval.training.material import Batch, Material
@@ -41,7 +42,7 @@ class Trainer:
         network: freshly built, with its starting weights.
         material: source of batches.
         folder: of this run; made if absent.
-        start: a checkpoint whose weights this run starts from (not its optimiser), unless it already has its own.
+        start: a checkpoint or weight file whose weights this run starts from, unless it already has its own.
         validator: measures the averaged weights every `config.validate_every` steps and at the end; never if None.
 
     Raises:
@@ -82,6 +83,11 @@ class Trainer:
         return cast(AttentionHashNetwork, self._average.module)
 
     @property
+    def exported(self) -> Path:
+        """The checkpoint whose averaged weights are exported, as the configuration says."""
+        return self.best if self.config.export is Kept.BEST else self.checkpoint
+
+    @property
     def finished(self) -> bool:
         """Whether all steps are done."""
         return self.step >= self.config.steps
@@ -119,7 +125,7 @@ class Trainer:
         return 0
 
     def _train(self, end: int) -> Iterator[Costs]:
-        with closing(prefetched(self._prepared(self.step, end), _AHEAD)) as feed:
+        with closing(self._feed(range(self.step, end))) as feed:
             began = time.monotonic()
             for images, batch in feed:
                 self.network.train()
@@ -139,12 +145,17 @@ class Trainer:
                 yield costs
                 began = time.monotonic()
 
-    def _prepared(self, start: int, end: int) -> Iterator[tuple[Tensor, Batch]]:
-        """Batches of steps, augmented; made in a thread of its own. The same step always gives the same batch."""
-        for step in range(start, end):
-            batch = self._material.draw(step)
-            generator = torch.Generator().manual_seed(self._seed_of(step))
-            yield self.config.augmentation.apply(batch.images, self.config.size, generator), batch
+    def _feed(self, steps: range) -> Generator[tuple[Tensor, Batch]]:
+        """Batches of steps, made ready ahead: beside a GPU by all processors, else by one thread."""
+        if self.device.type == "cuda":
+            return parallel_map(self._prepared, steps)
+        return prefetched(map(self._prepared, steps), _AHEAD)
+
+    def _prepared(self, step: int) -> tuple[Tensor, Batch]:
+        """The batch of a step and its augmented images; the same step always gives the same."""
+        batch = self._material.draw(step)
+        generator = torch.Generator().manual_seed(self._seed_of(step))
+        return self.config.augmentation.apply(batch.images, self.config.size, generator), batch
 
     def _learn(self, images: Tensor, batch: Batch) -> tuple[Parts, float]:
         rate = set_rate(self._optimiser, self.config, self.step)

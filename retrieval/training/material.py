@@ -17,6 +17,7 @@ from retrieval.data.manifest import ImageRow, Split, read_manifest
 from retrieval.data.pair_list import PairList, read_pairs
 from retrieval.data.phantoms import cached_phantoms
 from retrieval.data.sampler import PatientGroup, batches, group_patients
+from retrieval.data.source import LATERAL
 from retrieval.errors import ConfigInvalid
 from retrieval.losses import BatchPairs
 from retrieval.training.config import TrainingConfig
@@ -131,7 +132,7 @@ def load_material(manifest: Path, cache: Path, config: TrainingConfig) -> Materi
         ConfigInvalid: a group names a dataset without training images.
         ManifestInvalid: the manifest or an image cannot be read.
     """
-    rows = [row for row in read_manifest(manifest, config.datasets) if row.split is Split.TRAIN]
+    rows = frontal_rows(manifest, config, Split.TRAIN)
     _check_datasets({row.dataset for row in rows} | ({PHANTOM} if config.phantoms else set()), config)
     parts = [prepared_images(rows, cache)] if rows else []
     if config.phantoms:
@@ -139,6 +140,16 @@ def load_material(manifest: Path, cache: Path, config: TrainingConfig) -> Materi
         rows += [_phantom_row(person) for person in range(len(drawn)) for _ in range(_EXAMS)]
         parts.append(drawn.reshape(-1, *drawn.shape[2:]))
     return Material(rows, parts[0] if len(parts) == 1 else np.concatenate(parts), config)
+
+
+def frontal_rows(manifest: Path, config: TrainingConfig, split: Split) -> list[ImageRow]:
+    """Images of one split of the datasets named in `config`, without lateral views.
+
+    Raises:
+        ManifestInvalid: the manifest cannot be read.
+    """
+    rows = read_manifest(manifest, config.datasets)
+    return [row for row in rows if row.split is split and row.view != LATERAL]
 
 
 def _check_datasets(present: set[str], config: TrainingConfig) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch
 
-from retrieval.errors import CheckpointInvalid, ManifestInvalid, WeightsNotUsable
+from retrieval.errors import ManifestInvalid, WeightsNotUsable
 from retrieval.training.build import build_network
-from retrieval.training.config import Kept, TrainingConfig
-from retrieval.training.export import export
+from retrieval.training.config import TrainingConfig
 from retrieval.training.loop import Trainer
 from retrieval.training.material import load_material
 from retrieval.training.record import keep_config, keep_environment
 from retrieval.training.validation import load_validator
+from retrieval.weights import find_weights
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Sources:
     Attributes:
         manifest: CSV of images. cache: folder for prepared images.
         backbone_weights: torchvision weights (safetensors) of the backbone; random weights if None.
-        start: checkpoint of an earlier run; what the configuration names if None.
+        start: checkpoint, weight file, or name of a shipped one; what the configuration names if None.
         pairs: pair list to learn from; what the configuration names if None.
     """
 
@@ -49,8 +49,8 @@ def open_run(config: TrainingConfig, sources: Sources, folder: Path) -> Trainer:
         ConfigInvalid, ManifestInvalid, WeightsNotUsable, CheckpointInvalid: a source is missing or does not fit.
     """
     config = sources.into(config)
-    start = Path(config.start) if config.start else None
-    _check_files(sources, start)
+    start = find_weights(config.start) if config.start else None
+    _check_files(sources)
     keep_config(config, folder)
     material = load_material(sources.manifest, sources.cache, config)
     validator = load_validator(sources.manifest, sources.cache, config) if config.validate_every else None
@@ -69,16 +69,16 @@ def open_run(config: TrainingConfig, sources: Sources, folder: Path) -> Trainer:
 
 def export_run(trainer: Trainer, sources: Sources, folder: Path) -> Path:
     """Write weight file, card, gate and calibration of a finished run into `folder`; returns the weight file."""
+    # Here, not above: the gate and the calibration need more than training does.
+    from retrieval.training.export import export
+
     config = trainer.config
-    chosen = trainer.best if config.export is Kept.BEST else trainer.checkpoint
-    earlier = Path(config.start) if config.earlier_share and config.start else None
-    return export(config, chosen, sources.manifest, sources.cache, folder, earlier)
+    earlier = find_weights(config.start) if config.earlier_share and config.start else None
+    return export(config, trainer.exported, sources.manifest, sources.cache, folder, earlier)
 
 
-def _check_files(sources: Sources, start: Path | None) -> None:
+def _check_files(sources: Sources) -> None:
     if not sources.manifest.is_file():
         raise ManifestInvalid(f"There is no manifest {sources.manifest}.")
     if sources.backbone_weights is not None and not sources.backbone_weights.is_file():
         raise WeightsNotUsable(f"There is no weight file {sources.backbone_weights}.")
-    if start is not None and not start.is_file():
-        raise CheckpointInvalid(f"There is no checkpoint {start} to start from.")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from retrieval.data.cache import prepared_images
-from retrieval.data.manifest import ImageRow, Split, read_manifest
+from retrieval.data.manifest import ImageRow, Split
 from retrieval.errors import ConfigInvalid
 from retrieval.evaluation.pairs import fair_pairs, numbered
 from retrieval.evaluation.search import search
@@ -21,6 +21,9 @@ from retrieval.networks import AttentionHashNetwork
 from retrieval.training.build import encode
 from retrieval.training.config import Precision, TrainingConfig
 from retrieval.training.curve import MEAN, Validation
+from retrieval.training.material import frontal_rows
+
+Numbers = npt.NDArray[np.int64]
 
 _FIGURES = ("auc", "tpr_at_fpr_1e2", "precision_at_1")
 
@@ -64,10 +67,26 @@ class Validator:
         found = []
         for name, chosen in self._datasets.items():
             matrix = self._similarity(embedding[chosen], code[chosen], loss)
-            found.append(self._figures(step, name, chosen, matrix))
+            found.append(self.figures_of(name, matrix, step))
         auc, tpr, precision = (float(np.nanmean([getattr(row, name) for row in found])) for name in _FIGURES)
         images, patients = (sum(getattr(row, name) for row in found) for name in ("images", "patients"))
         return [*found, Validation(step, MEAN, images, patients, auc, tpr, precision)]
+
+    def figures_of(self, dataset: str, similarity: npt.NDArray[np.float32], step: int) -> Validation:
+        """Figures of one dataset from the similarities (n, n) of its n validation images, in the order of the rows."""
+        chosen = self._datasets[dataset]
+        numbers, first, second = self._pairs(chosen)
+        same = numbers[first] == numbers[second]
+        operating = RankedPairs(similarity[first, second], same, (numbers[first], numbers[second])).operating()
+        return Validation(
+            step=step,
+            dataset=dataset,
+            images=len(chosen),
+            patients=int(numbers.max()) + 1,
+            auc=operating.auc(),
+            tpr_at_fpr_1e2=operating.true_positive_rate(0.01),
+            precision_at_1=search(similarity, numbers).precision_at_1,
+        )
 
     def _similarity(
         self, embedding: npt.NDArray[np.float32], code: npt.NDArray[np.float32], loss: IdentityLoss
@@ -80,28 +99,17 @@ class Validator:
             matrix: Tensor = loss.similarity(torch.from_numpy(embedding).to(place))
             return matrix.float().cpu().numpy()
 
-    def _figures(self, step: int, name: str, chosen: list[int], similarity: npt.NDArray[np.float32]) -> Validation:
-        numbers = numbered([self._rows[i].patient for i in chosen])
-        first, second = fair_pairs(numbers, numbered([self._rows[i].view for i in chosen]))
-        same = numbers[first] == numbers[second]
-        operating = RankedPairs(similarity[first, second], same, (numbers[first], numbers[second])).operating()
-        return Validation(
-            step=step,
-            dataset=name,
-            images=len(chosen),
-            patients=int(numbers.max()) + 1,
-            auc=operating.auc(),
-            tpr_at_fpr_1e2=operating.true_positive_rate(0.01),
-            precision_at_1=search(similarity, numbers).precision_at_1,
-        )
-
     def _usable(self, chosen: list[int]) -> bool:
         if not chosen:
             return False
-        numbers = numbered([self._rows[i].patient for i in chosen])
-        first, second = fair_pairs(numbers, numbered([self._rows[i].view for i in chosen]))
+        numbers, first, second = self._pairs(chosen)
         same = numbers[first] == numbers[second]
         return bool(same.any() and not same.all())
+
+    def _pairs(self, chosen: list[int]) -> tuple[Numbers, Numbers, Numbers]:
+        """Patient numbers of the images, and the positions among them of all pairs that may be compared."""
+        numbers = numbered([self._rows[i].patient for i in chosen])
+        return numbers, *fair_pairs(numbers, numbered([self._rows[i].view for i in chosen]))
 
 
 def load_validator(manifest: Path, cache: Path, config: TrainingConfig) -> Validator:
@@ -110,5 +118,5 @@ def load_validator(manifest: Path, cache: Path, config: TrainingConfig) -> Valid
     Raises:
         ConfigInvalid: there are no validation patients that could be compared.
     """
-    rows = [row for row in read_manifest(manifest, config.datasets) if row.split is Split.VAL]
+    rows = frontal_rows(manifest, config, Split.VAL)
     return Validator(rows, prepared_images(rows, cache) if rows else np.empty((0, 1, 1), np.uint8), config)

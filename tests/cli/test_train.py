@@ -1,0 +1,138 @@
+"""`lungprint train` as its user meets it: stopped, killed, gone on with, and asked for margins."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+from cli.main import lungprint
+from cli.outcome import ExitCode
+from retrieval.errors import ConfigInvalid, ManifestInvalid
+from retrieval.training.shipped import shipped_configs
+from tests.toys import toy_config, toy_manifest
+
+LONG = 5000
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options that name images and a cache for all tests."""
+    folder = tmp_path_factory.mktemp("toys")
+    return ["--data", str(toy_manifest(folder)), "--cache", str(folder / "cache")]
+
+
+def train(*arguments: object) -> tuple[int, str]:
+    """Run the command in this process; its exit code and what it printed."""
+    done = CliRunner().invoke(lungprint, ["train", *map(str, arguments)])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.output
+
+
+@pytest.fixture
+def begun(data: list[str], tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A long run of its own process, which has written its first checkpoint."""
+    config = toy_config(tmp_path, steps=LONG, save_every=2, validate_every=0)
+    command = [sys.executable, "-m", "cli.main", "train", str(config), *data, "--run", str(tmp_path / "run")]
+    with subprocess.Popen(command, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 240
+        while not (tmp_path / "run" / "checkpoint.safetensors").exists():
+            assert process.poll() is None and time.monotonic() < until, "the run does not begin"
+            time.sleep(0.02)
+        yield process
+        process.kill()
+
+
+def steps_done(folder: Path) -> int:
+    with (folder / "curve.csv").open(encoding="utf-8") as stream:
+        return int(list(csv.DictReader(stream))[-1]["step"])
+
+
+def test_killed_run_ends_with_exactly_the_weights_of_one_that_was_not(
+    begun: subprocess.Popen[str], data: list[str], tmp_path: Path
+) -> None:
+    """The killed process runs the very configuration of the uninterrupted run: its steps are cut in both afterwards."""
+    os.kill(begun.pid, signal.SIGKILL)
+    begun.wait()
+    assert begun.returncode == -signal.SIGKILL
+    reached = steps_done(tmp_path / "run")
+    assert reached < LONG
+    run_for(tmp_path / "run", data, reached + 3)
+    run_for(tmp_path / "whole", data, reached + 3)
+    one, other = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("run", "whole"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+def run_for(folder: Path, data: list[str], steps: int) -> None:
+    """Take the run to so many steps, in this process."""
+    from retrieval.training.config_file import load_config
+    from retrieval.training.run import Sources, open_run
+
+    trainer = open_run(load_config(folder.parent / "toy.toml"), Sources(Path(data[1]), Path(data[3])), folder)
+    list(trainer.run(steps - trainer.step))
+    assert trainer.step == steps
+
+
+def test_stopped_run_is_saved_and_says_how_to_go_on(begun: subprocess.Popen[str], tmp_path: Path) -> None:
+    begun.send_signal(signal.SIGTERM)
+    _, said = begun.communicate(timeout=120)
+    assert begun.returncode == ExitCode.NOTHING
+    assert f"Stopped after step {steps_done(tmp_path / 'run')} of {LONG}. The same command goes on" in said
+    assert "Traceback" not in said
+
+
+def test_training_ends_with_figures_as_json_and_starts_no_step_twice(data: list[str], tmp_path: Path) -> None:
+    config = toy_config(tmp_path, steps=4, validate_every=4)
+    for _ in range(2):
+        code, output = train(config, *data, "--run", tmp_path / "run", "--json")
+        assert code == ExitCode.OK
+        found = json.loads(output[output.index("{") :])
+        assert found["steps"] == 4
+        assert found["validation"]["dataset"] == "mean"
+    sessions = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert [session["from_step"] for session in sessions] == [0, 4]
+
+
+def test_sweep_names_the_margin_with_the_highest_auc(data: list[str], tmp_path: Path) -> None:
+    config = toy_config(tmp_path, losses='identity = "contrastive"')
+    options = [config, *data, "--run", tmp_path / "run", "--sweep-margin", "0.4:0.8:0.4", "--sweep-steps", "2"]
+    code, output = train(*options, "--json")
+    assert code == ExitCode.OK
+    found = json.loads(output[output.index("{") :])
+    with (tmp_path / "run" / "sweep.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [float(row["margin"]) for row in rows] == [0.4, 0.8]
+    assert found["best"]["auc"] == max(result["auc"] for result in found["margins"])
+    assert train(*options, "--json")[1].endswith(output[output.index("{") :])
+
+
+def test_help_lists_the_configurations_that_come_with_lungprint() -> None:
+    assert all(name in train("--help")[1] for name in shipped_configs())
+
+
+def test_images_must_be_named_in_one_way(data: list[str], tmp_path: Path) -> None:
+    config = toy_config(tmp_path)
+    for chosen in ([], [*data, "--from-archive"]):
+        code, output = train(config, *chosen, "--run", tmp_path / "run")
+        assert code == ExitCode.USAGE
+        assert "--data or with --from-archive" in output
+
+
+def test_unknown_configuration_or_manifest_is_an_error_that_says_so(data: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match="no training configuration 'nothing'"):
+        train("nothing", *data, "--run", tmp_path / "run")
+    with pytest.raises(ManifestInvalid, match="There is no manifest"):
+        train(toy_config(tmp_path), "--data", tmp_path / "none.csv", "--run", tmp_path / "run")
