@@ -1,4 +1,4 @@
-"""All pairs of images of one dataset that a fair comparison may use."""
+"""All pairs of images that a fair comparison may use."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.codes import hamming, identity_half
+from retrieval.verification import Verifier
+
+_CHUNK = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,7 @@ class Pairs:
 
     same: bool (m,). cosine: float32 (m,). hamming: int64 (m,), of the identity halves.
     first_patient, second_patient: int64 (m,), patient numbers.
+    verification: float32 (m,), logits of the verification head; None without one.
     """
 
     same: npt.NDArray[np.bool_]
@@ -24,20 +28,26 @@ class Pairs:
     hamming: npt.NDArray[np.int64]
     first_patient: npt.NDArray[np.int64]
     second_patient: npt.NDArray[np.int64]
+    verification: npt.NDArray[np.float32] | None = None
+
+    def chosen(self, which: npt.NDArray[np.bool_]) -> Pairs:
+        """Only some of the pairs: which bool (m,)."""
+        verification = None if self.verification is None else self.verification[which]
+        patients = self.first_patient[which], self.second_patient[which]
+        return Pairs(self.same[which], self.cosine[which], self.hamming[which], *patients, verification)
 
 
-def patient_numbers(patients: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Number the patients: int64 (n,), equal where the names are."""
-    return np.unique(np.array(patients), return_inverse=True)[1].astype(np.int64)
+def numbered(names: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Number the names: int64 (n,), equal where the names are, from 0 without gaps."""
+    return np.unique(np.array(names, dtype=str), return_inverse=True)[1].astype(np.int64)
 
 
 def fair_pairs(
-    patients: npt.NDArray[np.int64], views: Sequence[str]
+    patients: npt.NDArray[np.int64], strata: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Positions (m,) and (m,) of all pairs i < j of one patient, or of two patients in the same view."""
+    """Positions (m,) and (m,) of all pairs i < j of one patient, or of two patients in the same stratum (view)."""
     first, second = np.triu_indices(len(patients), k=1)
-    view = np.unique(np.array(views), return_inverse=True)[1]
-    keep = (patients[first] == patients[second]) | (view[first] == view[second])
+    keep = (patients[first] == patients[second]) | (strata[first] == strata[second])
     return first[keep].astype(np.int64), second[keep].astype(np.int64)
 
 
@@ -46,9 +56,10 @@ def make_pairs(
     code: npt.NDArray[np.uint8],
     patients: npt.NDArray[np.int64],
     views: Sequence[str],
+    verifier: Verifier | None = None,
 ) -> Pairs:
     """Compare all fair pairs of n images: embedding float32 (n, d), code uint8 (n, bits/8), patients (n,), views n."""
-    first, second = fair_pairs(patients, views)
+    first, second = fair_pairs(patients, numbered(views))
     half = identity_half(code)
     return Pairs(
         same=patients[first] == patients[second],
@@ -56,4 +67,17 @@ def make_pairs(
         hamming=hamming(half[first], half[second]),
         first_patient=patients[first],
         second_patient=patients[second],
+        verification=None if verifier is None else _verified(verifier, embedding, first, second),
     )
+
+
+def _verified(
+    verifier: Verifier,
+    embedding: npt.NDArray[np.float32],
+    first: npt.NDArray[np.int64],
+    second: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float32]:
+    """Logits float32 (m,), some pairs at a time: each takes as much memory as an embedding."""
+    starts = range(0, len(first), _CHUNK)
+    parts = [verifier.logits(embedding[first[i : i + _CHUNK]], embedding[second[i : i + _CHUNK]]) for i in starts]
+    return np.concatenate(parts) if parts else np.empty(0, np.float32)

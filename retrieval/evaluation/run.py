@@ -1,110 +1,198 @@
-"""Evaluate a weight file on a manifest: encode, compare, and collect the report."""
+"""Evaluate a weight file on a manifest: encode each image once, compare, and collect the report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from rich.console import Console
 from rich.progress import track
 
 from retrieval.calibration import Calibration, calibration_beside
 from retrieval.codes import identity_half
 from retrieval.data.cache import prepared_images
 from retrieval.data.manifest import ImageRow, Split, read_manifest
-from retrieval.encoder import Encoder, Encodings
-from retrieval.evaluation.comparators import frozen_vectors, pixel_vectors
-from retrieval.evaluation.metrics import calibration_error
-from retrieval.evaluation.pairs import Pairs, make_pairs, patient_numbers
-from retrieval.evaluation.protocol import Figures, code_similarity, evaluate
+from retrieval.encoder import Encoder
+from retrieval.errors import ManifestInvalid
+from retrieval.evaluation.cohort import LATERAL, Cohort, cohorts
+from retrieval.evaluation.comparators import frozen_vectors, perceptual_hashes, pixel_vectors
+from retrieval.evaluation.encodings import Codes, codes_of
+from retrieval.evaluation.facts import learned_from
+from retrieval.evaluation.findings_figures import findings_figures
+from retrieval.evaluation.methods import Method
+from retrieval.evaluation.metrics import Reliability, reliability
+from retrieval.evaluation.pair_list import PairFigures, PairList, pair_figures
+from retrieval.evaluation.pairs import Pairs, make_pairs
+from retrieval.evaluation.protocol import Curves, Figures, evaluate
 from retrieval.evaluation.report import CalibrationFigures, GateFigures, Report
+from retrieval.evaluation.selection import select
+from retrieval.evaluation.shortcuts import ShortcutFigures, sample, shortcut_figures
 from retrieval.weights import find_weights
 
-_LATERAL = "L"
-_CHUNK = 64
+EMBEDDING = "embedding"
+GATED = "embedding, gated"
 
 
-def evaluate_weights(
-    manifest: Path,
-    cache: Path,
-    weights: str,
-    split: Split = Split.TEST,
-    frozen: Path | None = None,
-) -> Report:
-    """Evaluate one weight file on every dataset of a manifest.
+@dataclass(frozen=True)
+class Task:
+    """What to evaluate.
 
-    Args:
-        manifest: CSV of images. cache: folder for prepared images.
-        weights: name or path. split: whose patients are reported on.
+    Attributes:
+        manifest: CSV of images. cache: folder for prepared images and codes; both are kept there.
+        weights: name or path. against: more weight files for the same table.
+        split: whose patients are reported on.
         frozen: torchvision mobilenet_v2 weights for the comparator; left out if None.
+        pairs: list of pairs to report on as well. shortcuts: whether to test for shortcuts.
+        images: if there are more, whole patients are drawn at random up to so many.
+        rounds: draws of patients for the intervals.
     """
-    encoder = Encoder.load(weights)
-    path = calibration_beside(find_weights(weights))
-    calibration = Calibration.load(path) if path.is_file() else None
-    rows = [row for row in read_manifest(manifest) if row.split is split]
-    figures: list[Figures] = []
-    gate: list[GateFigures] = []
-    errors: list[CalibrationFigures] = []
-    for dataset in sorted({row.dataset for row in rows}):
-        chosen = [row for row in rows if row.dataset == dataset]
-        images = prepared_images(chosen, cache, quiet=True)
-        encodings = encode_all(encoder, images, dataset)
-        gate.append(GateFigures(dataset, len(chosen), float(encodings.gate.suitable.mean())))
-        if all(row.view == _LATERAL for row in chosen):
-            continue
-        figures += _methods(dataset, chosen, images, encodings, frozen)
-        if calibration is not None:
-            errors.append(_calibration(dataset, chosen, encodings, calibration))
-    return Report(encoder.model_id, split.value, tuple(figures), tuple(gate), tuple(errors))
+
+    manifest: Path
+    cache: Path
+    weights: str
+    against: tuple[str, ...] = ()
+    split: Split = Split.TEST
+    frozen: Path | None = None
+    pairs: Path | None = None
+    shortcuts: bool = False
+    images: int = 4000
+    rounds: int = 300
 
 
-def encode_all(encoder: Encoder, images: npt.NDArray[np.uint8], name: str) -> Encodings:
-    """Encode prepared images uint8 (n, h, w) with a progress bar."""
-    starts = range(0, len(images), _CHUNK)
-    parts = [encoder.encode(images[i : i + _CHUNK]) for i in track(starts, description=f"encoding {name}")]
-    return Encodings.joined(parts)
+@dataclass(frozen=True)
+class Evaluation:
+    """The report, and what its pictures need besides: in memory only.
+
+    Attributes:
+        rows, images: the n images that were encoded, uint8 (n, 320, 320). lines: their rows in the manifest, from 1.
+        cohorts: which of them were compared. pairs: of each cohort, by name, as the network compares them.
+        curves: in the order of the figures. reliability: by cohort; empty for weights without a calibration.
+        learned: datasets whose other patients the network was trained on.
+    """
+
+    report: Report
+    rows: tuple[ImageRow, ...]
+    lines: tuple[int, ...]
+    images: npt.NDArray[np.uint8]
+    cohorts: tuple[Cohort, ...]
+    pairs: dict[str, Pairs]
+    curves: tuple[Curves, ...]
+    reliability: dict[str, Reliability]
+    learned: tuple[str, ...]
 
 
-def dataset_pairs(rows: Sequence[ImageRow], encodings: Encodings) -> Pairs:
-    """All fair pairs of encoded images, in the order of `rows`."""
-    numbers = patient_numbers([row.patient for row in rows])
-    return make_pairs(encodings.embedding, encodings.code, numbers, [row.view for row in rows])
+def run(task: Task) -> Evaluation:
+    """Evaluate one weight file on every dataset of a manifest and on all together.
 
-
-def _methods(
-    dataset: str,
-    rows: Sequence[ImageRow],
-    images: npt.NDArray[np.uint8],
-    encodings: Encodings,
-    frozen: Path | None,
-) -> list[Figures]:
-    similarities = {
-        "embedding": encodings.embedding @ encodings.embedding.T,
-        f"code, {8 * identity_half(encodings.code).shape[1]} bits": code_similarity(encodings.code),
-        "pixels 32x32": _cosine(pixel_vectors(images)),
-    }
-    if frozen is not None:
-        similarities["frozen mobilenet_v2"] = _cosine(frozen_vectors(images, frozen))
-    patients, views = [row.patient for row in rows], [row.view for row in rows]
-    found = [evaluate(dataset, method, matrix, patients, views) for method, matrix in similarities.items()]
-    passed = np.flatnonzero(encodings.gate.suitable)
-    if len(passed) < len(rows):
-        matrix = similarities["embedding"][np.ix_(passed, passed)]
-        found.append(
-            evaluate(dataset, "embedding, gated", matrix, [patients[i] for i in passed], [views[i] for i in passed])
+    Raises:
+        ManifestInvalid: the manifest, an image or the list of pairs cannot be used, or the split has no images.
+        WeightsNotUsable: a weight file cannot be used.
+    """
+    encoder = Encoder.load(task.weights)
+    listed = list(enumerate(read_manifest(task.manifest), start=1))
+    mine = [(line, row) for line, row in listed if row.split is task.split]
+    if not any(row.view != LATERAL for _, row in mine):
+        raise ManifestInvalid(f"The manifest {task.manifest} has no frontal image in its split {task.split.value!r}.")
+    chosen = select([row for _, row in mine], task.images, task.pairs)
+    rows, lines = tuple(mine[i][1] for i in chosen.encoded), tuple(mine[i][0] for i in chosen.encoded)
+    images = prepared_images(rows, task.cache)
+    codes = codes_of(encoder, images, "images", task.cache)
+    parts = cohorts(rows, chosen.compared)
+    methods = _methods(task, images, codes)
+    found = _recognition(methods, parts, codes, task.rounds)
+    compared = {
+        part.name: make_pairs(
+            codes.embedding[part.positions], codes.code[part.positions], part.patients, part.stratum_names
         )
+        for part in parts
+    }
+    path = calibration_beside(find_weights(task.weights))
+    diagrams = _reliability(compared, Calibration.load(path)) if path.is_file() else {}
+    report = Report(
+        model_id=encoder.model_id,
+        weights=find_weights(task.weights).stem,
+        split=task.split.value,
+        figures=tuple(figures for figures, _ in found),
+        findings=tuple(findings_figures(parts, codes, images, task.rounds)),
+        pairs=_on_list(chosen.pairs, methods, rows, task.rounds),
+        shortcuts=tuple(_shortcuts(encoder, rows, images, chosen.compared, task)) if task.shortcuts else (),
+        gate=tuple(_gate(rows, codes)),
+        calibration=tuple(
+            CalibrationFigures(name, int((d.same + d.different).sum()), d.expected_calibration_error, d.brier)
+            for name, d in diagrams.items()
+        ),
+    )
+    curves = tuple(curve for _, curve in found)
+    return Evaluation(
+        report, rows, lines, images, parts, compared, curves, diagrams, learned_from(find_weights(task.weights))
+    )
+
+
+def _methods(task: Task, images: npt.NDArray[np.uint8], codes: Codes) -> list[Method]:
+    half = np.ascontiguousarray(identity_half(codes.code))
+    methods = [Method(EMBEDDING, codes.embedding), Method(f"code, {8 * half.shape[1]} bits", half)]
+    if not codes.suitable.all():
+        methods.insert(1, Method(GATED, codes.embedding, gated=True))
+    for other in task.against:
+        name = find_weights(other).stem
+        methods.append(Method(name, codes_of(Encoder.load(other), images, name, task.cache).embedding))
+    if task.frozen is not None:
+        methods.append(Method("frozen mobilenet_v2", frozen_vectors(images, task.frozen)))
+    methods.append(Method("pHash", perceptual_hashes(images)))
+    methods.append(Method("pixels 32x32", pixel_vectors(images)))
+    return methods
+
+
+def _recognition(
+    methods: Sequence[Method], parts: Sequence[Cohort], codes: Codes, rounds: int
+) -> list[tuple[Figures, Curves]]:
+    found = []
+    work = [(part, method) for part in parts for method in methods]
+    for part, method in track(work, description="comparing images", console=Console(stderr=True)):
+        cohort = part.chosen(codes.suitable) if method.gated else part
+        if method.gated and len(cohort.rows) in (0, len(part.rows)):
+            continue
+        found.append(evaluate(method.name, method.similarity(cohort.positions), cohort, rounds))
     return found
 
 
-def _calibration(
-    dataset: str, rows: Sequence[ImageRow], encodings: Encodings, calibration: Calibration
-) -> CalibrationFigures:
-    pairs = dataset_pairs(rows, encodings)
-    probability = calibration.probability(pairs.cosine, pairs.hamming)
-    weights = np.where(pairs.same, 0.5 / pairs.same.sum(), 0.5 / (~pairs.same).sum())
-    return CalibrationFigures(dataset, len(pairs.same), *calibration_error(probability, pairs.same, weights))
+def _reliability(compared: dict[str, Pairs], calibration: Calibration) -> dict[str, Reliability]:
+    """At even odds: half of the weight on pairs of one person, half on those of two."""
+    found = {}
+    for name, pairs in compared.items():
+        if pairs.same.any() and not pairs.same.all():
+            probability = calibration.probability(pairs.cosine, pairs.hamming)
+            weights = np.where(pairs.same, 0.5 / pairs.same.sum(), 0.5 / (~pairs.same).sum())
+            found[name] = reliability(probability, pairs.same, weights)
+    return found
 
 
-def _cosine(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    return np.asarray(vectors @ vectors.T, dtype=np.float32)
+def _on_list(
+    listed: PairList | None, methods: Sequence[Method], rows: Sequence[ImageRow], rounds: int
+) -> tuple[PairFigures, ...]:
+    if listed is None:
+        return ()
+    return tuple(pair_figures(method, listed, rows, rounds) for method in methods if not method.gated)
+
+
+def _shortcuts(
+    encoder: Encoder, rows: Sequence[ImageRow], images: npt.NDArray[np.uint8], compared: Sequence[int], task: Task
+) -> list[ShortcutFigures]:
+    chosen = [compared[i] for i in sample([rows[i] for i in compared])]
+    parts = cohorts([rows[i] for i in chosen])
+
+    def embed(altered: npt.NDArray[np.uint8], name: str) -> npt.NDArray[np.float32]:
+        return codes_of(encoder, altered, name, task.cache).embedding
+
+    return shortcut_figures(images[chosen], parts, embed, task.rounds)
+
+
+def _gate(rows: Sequence[ImageRow], codes: Codes) -> list[GateFigures]:
+    found = []
+    for dataset in sorted({row.dataset for row in rows}):
+        passed = codes.suitable[[row.dataset == dataset for row in rows]]
+        found.append(GateFigures(dataset, len(passed), float(passed.mean())))
+    return found

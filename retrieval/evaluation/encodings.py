@@ -1,0 +1,72 @@
+"""Each image encoded once for each network, and kept for the next run if there is a folder for it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.progress import track
+
+from retrieval import encoder as encoder_module
+from retrieval.data.manifest import ImageRow
+from retrieval.encoder import Encoder, Encodings
+from retrieval.evaluation.pairs import Pairs, make_pairs, numbered
+from retrieval.verification import Verifier
+
+_CHUNK = 64
+
+Images = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Codes:
+    """What evaluation needs of n images: embedding float32 (n, d), code uint8 (n, bits/8), suitable bool (n,)."""
+
+    embedding: npt.NDArray[np.float32]
+    code: npt.NDArray[np.uint8]
+    suitable: npt.NDArray[np.bool_]
+
+
+def encode_all(encoder: Encoder, images: Images, name: str) -> Encodings:
+    """Encode prepared images uint8 (n, h, w) with a progress bar on standard error."""
+    starts = range(0, len(images), _CHUNK)
+    shown = track(starts, description=f"encoding {name}", console=Console(stderr=True))
+    return Encodings.joined([encoder.encode(images[i : i + _CHUNK]) for i in shown])
+
+
+def dataset_pairs(rows: Sequence[ImageRow], encodings: Encodings, verifier: Verifier | None = None) -> Pairs:
+    """All fair pairs of encoded images, in the order of `rows`."""
+    patients = numbered([row.patient for row in rows])
+    return make_pairs(encodings.embedding, encodings.code, patients, [row.view for row in rows], verifier)
+
+
+def codes_of(encoder: Encoder, images: Images, name: str, cache: Path) -> Codes:
+    """Encode prepared images uint8 (n, h, w), or read what an earlier run found for the same pixels and network.
+
+    Args:
+        name: for the progress bar. cache: folder; made if absent.
+    """
+    path = cache / f"codes-{encoder.model_id}-{_fingerprint(images)}.npz"
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as stored:
+            return Codes(stored["embedding"], stored["code"], stored["suitable"])
+    found = encode_all(encoder, images, name)
+    codes = Codes(found.embedding, found.code, found.gate.suitable)
+    cache.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial.npz")
+    np.savez(partial, embedding=codes.embedding, code=codes.code, suitable=codes.suitable)
+    partial.rename(path)
+    return codes
+
+
+def _fingerprint(images: Images) -> str:
+    """Of the pixels and of the code that encodes them."""
+    digest = hashlib.sha256(Path(encoder_module.__file__).read_bytes())
+    for start in range(0, len(images), _CHUNK):
+        digest.update(images[start : start + _CHUNK].tobytes())
+    return digest.hexdigest()[:16]
