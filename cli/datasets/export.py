@@ -22,6 +22,8 @@ from retrieval.data.source import Found, LeftOut
 from retrieval.data.splits import Splits
 from retrieval.data.usable import without_repetitions
 
+SAME_UID = "the same SOP Instance UID as an earlier image of the patient"
+
 
 def orders_in_folder(folder: Path) -> list[Order]:
     """All DICOM files (PS3.10) below a folder; other files and hidden ones are passed over."""
@@ -75,21 +77,21 @@ def export_all(orders: Sequence[Order], exporter: Exporter, splits: Splits, data
 
 
 def _without_contradictions(images: Sequence[Exported]) -> tuple[list[Exported], list[LeftOut]]:
-    """Leave out what came under two Patient IDs: whole studies, and images by their SOP Instance UID."""
+    """Leave out studies and images that came under two Patient IDs, and second images of one SOP Instance UID."""
     owners: dict[str, set[str]] = {}
     for image in images:
         owners.setdefault(image.study, set()).add(image.patient)
         owners.setdefault(image.instance, set()).add(image.patient)
-    kept: list[Exported] = []
+    kept: dict[str, Exported] = {}
     left_out: list[LeftOut] = []
     for image in images:
         if len(owners[image.instance]) > 1:
             left_out.append(LeftOut(image.name, Doubt.TWO_IDS_FOR_UID.value))
         elif len(owners[image.study]) > 1:
             left_out.append(LeftOut(image.name, Doubt.TWO_IDS_IN_STUDY.value))
-        else:
-            kept.append(image)
-    return kept, left_out
+        elif kept.setdefault(image.instance, image) is not image:
+            left_out.append(LeftOut(image.name, SAME_UID))
+    return list(kept.values()), left_out
 
 
 def _rows(images: Sequence[Exported], splits: Splits, dataset: str) -> list[ImageRow]:

@@ -29,7 +29,7 @@ class Splits:
 
     def __post_init__(self) -> None:
         shares = (self.train, self.val, self.test)
-        if not all(0 <= share < float("inf") for share in shares) or not sum(shares) > 0:
+        if not (min(shares) >= 0 and 0 < sum(shares) < float("inf")):
             raise ConfigInvalid("The shares of the splits must be numbers from 0, not all 0, as in 70/10/20.")
 
     @classmethod
@@ -47,8 +47,9 @@ class Splits:
 
     def of(self, patient: str) -> Split:
         """The split of a patient; independent of all other patients, so that one who is added moves nobody."""
-        digest = hashlib.sha256(f"{self.seed}\0{patient}".encode()).digest()
-        position = int.from_bytes(digest[:8], "big") / 2**64 * (self.train + self.val + self.test)
-        if position < self.train:
+        digest = hashlib.sha256(f"{self.seed}\0{patient}".encode(errors="surrogatepass")).digest()
+        position = (int.from_bytes(digest[:8], "big") >> 11) / 2**53
+        taken = self.train + self.val
+        if position < self.train / (taken + self.test):
             return Split.TRAIN
-        return Split.VAL if position < self.train + self.val else Split.TEST
+        return Split.VAL if position < taken / (taken + self.test) else Split.TEST

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from retrieval.data.manifest import Split, read_manifest
+from retrieval.data.manifest import ImageRow, Split, read_manifest, write_manifest
 from retrieval.errors import ManifestInvalid
 
 HEADER = "file,dataset,patient,split,finding,view,sex\n"
@@ -49,3 +50,29 @@ def test_shared_manifest_keeps_patients_apart_and_bars_evaluation_only_sets_from
     rows = read_manifest(shared / "data" / "manifest.csv")
     assert len(rows) > 5000
     assert {row.split for row in rows if row.dataset in ("covid", "lateral")} == {Split.TEST}
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    rows = (
+        ImageRow(tmp_path / "set/a/1.png", "1", "ward", "w:1", Split.TRAIN, "Edema|Pneumonia", "AP", "F", 58.0, 0.0),
+        ImageRow(tmp_path / "elsewhere/2.png", "2", "ward", "w:2", Split.VAL, "with, comma", "", "", None, 12.5),
+    )
+    write_manifest(tmp_path / "set" / "manifest.csv", rows)
+    read = read_manifest(tmp_path / "set" / "manifest.csv")
+    assert [row.file for row in read] == ["a/1.png", str(tmp_path / "elsewhere/2.png")]
+    assert read == tuple(replace(row, file=back.file) for row, back in zip(rows, read, strict=True))
+    assert sorted(path.name for path in (tmp_path / "set").iterdir()) == ["manifest.csv"]
+
+
+def test_a_manifest_beside_its_images_may_be_moved(tmp_path: Path) -> None:
+    row = ImageRow(tmp_path / "set" / "1.png", "1", "ward", "w:1", Split.TRAIN, "", "")
+    write_manifest(tmp_path / "set" / "manifest.csv", [row])
+    (tmp_path / "set").rename(tmp_path / "moved")
+    assert read_manifest(tmp_path / "moved" / "manifest.csv")[0].path == tmp_path / "moved" / "1.png"
+
+
+def test_a_patient_in_two_splits_is_not_written(tmp_path: Path) -> None:
+    row = ImageRow(tmp_path / "1.png", "1", "ward", "w:1", Split.TRAIN, "", "")
+    with pytest.raises(ManifestInvalid, match="second split"):
+        write_manifest(tmp_path / "manifest.csv", [row, replace(row, split=Split.TEST)])
+    assert list(tmp_path.iterdir()) == []
