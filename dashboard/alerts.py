@@ -154,11 +154,17 @@ def decide(alert_id: int) -> ResponseReturnValue:
     return redirect(url_for("alerts.review", alert_id=following), 303)
 
 
-def _right_side(detail: AlertDetail, chosen: int | None) -> Instance | None:
+def right_choices(detail: AlertDetail) -> dict[int, Instance]:
+    """The images that may stand on the right of an alert's page, by id: of either patient, and the rival."""
     alert = detail.alert
     choices = {image.id: image for image in (*detail.own_priors, *detail.other_images)}
     if alert.other_instance is not None and alert.other_instance_pk != alert.instance_pk:
         choices.setdefault(alert.other_instance.id, alert.other_instance)
+    return choices
+
+
+def _right_side(detail: AlertDetail, chosen: int | None) -> Instance | None:
+    alert, choices = detail.alert, right_choices(detail)
     if chosen is not None:
         return choices.get(chosen) or abort(404)
     own = alert.evidence.get("own") or {}

@@ -15,7 +15,7 @@ from archive.states import Role
 from config.broker import celery_app
 from config.paths import DataDir
 from config.settings import Settings
-from dashboard import alerts, api, errors, health, images, login, metrics, search, similar, system, wording
+from dashboard import alerts, api, errors, health, images, login, metrics, overlays, search, similar, system, wording
 from dashboard.access import guard, signed_in
 from dashboard.asking import Workers
 from dashboard.headers import add_headers
@@ -61,7 +61,7 @@ def create_app(settings: Settings, folder: DataDir) -> Flask:
     limit_attempts(app)
     guard(app)
     CSRFProtect(app)
-    for part in (login, alerts, images, similar, search, system, api, health, metrics):
+    for part in (login, alerts, overlays, images, similar, search, system, api, health, metrics):
         app.register_blueprint(part.blueprint)
     app.jinja_env.filters.update(
         person=wording.person_name,

@@ -57,7 +57,7 @@ def page(instance_id: int) -> ResponseReturnValue:
 @open_to()
 def preview(instance_id: int) -> ResponseReturnValue:
     """The image as JPEG."""
-    image, path = _with_preview(instance_id, PREVIEW_WAIT_SECONDS)
+    image, path = with_preview(instance_id, PREVIEW_WAIT_SECONDS)
     if path is None:
         abort(503)
     note(of_image(image, AuditAction.IMAGE_VIEWED))
@@ -68,7 +68,7 @@ def preview(instance_id: int) -> ResponseReturnValue:
 @open_to()
 def thumbnail(instance_id: int) -> ResponseReturnValue:
     """The image as a small JPEG, or a sign that there is no preview, as of a file without readable pixels."""
-    image, path = _with_preview(instance_id, THUMBNAIL_WAIT_SECONDS)
+    image, path = with_preview(instance_id, THUMBNAIL_WAIT_SECONDS)
     if path is None:
         return current_app.send_static_file("no-preview.svg")
     note_thumbnail(image)
@@ -77,7 +77,7 @@ def thumbnail(instance_id: int) -> ResponseReturnValue:
         picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
         file = io.BytesIO()
         picture.save(file, "JPEG", quality=82)
-    return _bytes(file.getvalue(), "image/jpeg")
+    return picture_of(file.getvalue(), "image/jpeg")
 
 
 @blueprint.get("/<int:instance_id>/attention")
@@ -90,7 +90,7 @@ def attention(instance_id: int) -> ResponseReturnValue:
     if code is None:
         abort(404)
     note(Entry(AuditAction.ATTENTION_VIEWED, "instance", image.id, image.patient_pk))
-    return _bytes(overlay(code.attention, code.attention_rows, code.box or WHOLE), "image/png")
+    return picture_of(overlay(code.attention, code.attention_rows, code.box or WHOLE), "image/png")
 
 
 def find_image(session: Session, instance_id: int) -> Instance:
@@ -100,7 +100,8 @@ def find_image(session: Session, instance_id: int) -> Instance:
     return session.scalar(wanted.options(header, joinedload(Instance.patient))) or abort(404)
 
 
-def _with_preview(instance_id: int, seconds: float) -> tuple[Instance, Path | None]:
+def with_preview(instance_id: int, seconds: float) -> tuple[Instance, Path | None]:
+    """The image and its preview, which is made again when it is missing; None when that takes longer than `seconds`."""
     with services().database.read() as session:
         image = find_image(session, instance_id)
     path = ImageFiles(services().folder).preview_path(instance_id)
@@ -108,7 +109,8 @@ def _with_preview(instance_id: int, seconds: float) -> tuple[Instance, Path | No
     return image, path if there else None
 
 
-def _bytes(content: bytes, kind: str) -> ResponseReturnValue:
+def picture_of(content: bytes, kind: str) -> ResponseReturnValue:
+    """An answer with a picture that was drawn for it."""
     response = make_response(content)
     response.mimetype = kind
     response.add_etag()

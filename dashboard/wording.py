@@ -189,3 +189,12 @@ def meaning(alert: Alert) -> str:
         f"Of alerts with this score, about {share} {what}. The rarity of such errors and the size of the gallery "
         "are already counted in."
     )
+
+
+def aligned_caption(correlation: float) -> str:
+    """What the aligned view says beside its pictures."""
+    return (
+        "A help for the eye, not evidence: the verdict does not use it. Blue: new image. Orange: image on the right, "
+        "turned, moved and stretched until ribs and clavicles lie as close as they can. Grey: both agree. "
+        f"Correlation of fine structure: {correlation:.2f}; images of two people reach this too."
+    )

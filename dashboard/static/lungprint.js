@@ -1,10 +1,10 @@
-// Shortcuts, the attention overlay and zooming. Every page works without this file.
+// Shortcuts, the attention overlay, the aligned view and zooming. Every page works without this file.
 "use strict";
 
 const page = document.body.dataset.page;
 
 function typing(target) {
-  return target.matches("input, textarea, select");
+  return target.matches("input:not([type=range]), textarea, select");
 }
 
 function press(element) {
@@ -33,9 +33,9 @@ document.addEventListener("keydown", (event) => {
     location.reload();
     return;
   }
-  const tool = { a: "attention", b: "blink", d: "difference", 0: "reset" }[event.key];
+  const tool = { a: "attention", b: "blink", d: "difference", o: "aligned", 0: "reset" }[event.key];
   const target = (tool && document.querySelector(`[data-tool="${tool}"]`)) || document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
-  if (target && !event.repeat) {
+  if (target && !target.hidden && !event.repeat) {
     event.preventDefault();
     press(target);
   }
@@ -146,7 +146,45 @@ if (stages.length) {
     left.append(rival);
     if (mode === "blink") blinking = setInterval(() => { rival.hidden = !rival.hidden; }, 650);
   };
+  // The other image laid over the new one by the workers: both at full strength in the middle of the slider.
+  const aligned = document.querySelector(".aligned");
+  const fade = aligned && aligned.querySelector(".fade input");
+  const fadeTo = (share) => {
+    aligned.querySelector('[data-part="new"]').style.opacity = Math.min(1, 2 * (1 - share));
+    aligned.querySelector('[data-part="other"]').style.opacity = Math.min(1, 2 * share);
+  };
+  if (fade) fade.addEventListener("input", () => fadeTo(fade.value / 100));
+  const blinkAligned = (on) => {
+    clearInterval(blinking);
+    let other = false;
+    if (on) blinking = setInterval(() => { other = !other; fadeTo(other ? 1 : 0); }, 650);
+    else fadeTo(fade.value / 100);
+  };
+  const loadAligned = async () => {
+    const [panes, status] = [aligned.querySelector(".panes"), aligned.querySelector('[role="status"]')];
+    if (!panes.hidden) return;
+    status.textContent = "Laying the image on the right over the new one…";
+    let found = { problem: "The dashboard did not answer; try again in a moment." };
+    try {
+      const answer = await fetch(aligned.dataset.address);
+      if (answer.ok) found = await answer.json();
+    } catch {
+      // The server is being restarted; the sentence above says what to do.
+    }
+    status.textContent = found.problem || found.caption;
+    if (found.problem) return;
+    for (const [part, address] of Object.entries(found.pictures)) aligned.querySelector(`[data-part="${part}"]`).src = address;
+    panes.hidden = false;
+  };
   const actions = {
+    aligned(on) {
+      compareBy(null);
+      document.querySelector(".compare > .panes").hidden = on;
+      aligned.hidden = !on;
+      fadeTo(fade.value / 100);
+      for (const one of document.querySelectorAll('[data-tool="attention"], [data-tool="difference"]')) one.hidden = on;
+      if (on) loadAligned();
+    },
     attention(on) {
       for (const heat of document.querySelectorAll(".heat")) {
         if (on && !heat.src) heat.src = heat.dataset.src;
@@ -154,7 +192,7 @@ if (stages.length) {
       }
       fitHeat();
     },
-    blink: (on) => compareBy(on ? "blink" : null),
+    blink: (on) => (aligned && !aligned.hidden ? blinkAligned(on) : compareBy(on ? "blink" : null)),
     difference: (on) => compareBy(on ? "difference" : null),
     reset() {
       Object.assign(view, { zoom: 1, x: 0, y: 0 });
@@ -165,7 +203,7 @@ if (stages.length) {
     button.addEventListener("click", () => {
       const { tool } = button.dataset;
       const on = button.getAttribute("aria-pressed") === "false";
-      if (tool === "blink" || tool === "difference") {
+      if (tool === "blink" || tool === "difference" || tool === "aligned") {
         for (const one of document.querySelectorAll('[data-tool="blink"], [data-tool="difference"]')) one.setAttribute("aria-pressed", "false");
       }
       if (button.hasAttribute("aria-pressed")) button.setAttribute("aria-pressed", String(on));

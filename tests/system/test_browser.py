@@ -17,9 +17,11 @@ from archive.database import Database
 from archive.models import Disposition
 from archive.states import AlertState
 from config.paths import DataDir
+from config.settings import Settings
 from tests.archive.filing import PASSWORD
 from tests.dashboard.misfiling import SIDE, Case, draw_previews, file_case
 from tests.system.running import free_port
+from tests.workers.test_app import worker
 from workers.readiness import accepts
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -127,6 +129,42 @@ def test_qa_finds_an_alert_looks_and_decides_by_keyboard(page: Page, site: str, 
     with database.read() as session:
         kept = session.scalars(select(Disposition)).one()
         assert (kept.decision, kept.note) == (AlertState.NOT_AN_ERROR, "not the name, a new pacemaker")
+
+
+def test_qa_lays_the_rival_over_the_new_image(
+    page: Page, site: str, case: Case, settings: Settings, folder: DataDir
+) -> None:
+    sign_in(page, site, "qa")
+    page.goto(f"{site}/alerts/{case.alert}")
+    with worker("match", settings, folder):
+        page.keyboard.press("o")
+        status = page.locator(".aligned [role=status]")
+        expect(status).to_contain_text("A help for the eye, not evidence", timeout=30_000)
+        pictures = page.locator(".aligned .tint")
+        expect(pictures).to_have_count(3)
+        for picture in pictures.all():
+            expect(picture).to_be_visible()
+            expect(picture).to_have_js_property("naturalWidth", SIDE)
+        expect(page.locator(".film").first).to_be_hidden()
+        slider = page.get_by_label("Fade from the new image")
+        slider.focus()
+        page.keyboard.press("Home")
+        expect(page.locator('[data-part="other"]')).to_have_css("opacity", "0")
+        expect(page.locator('[data-part="new"]')).to_have_css("opacity", "1")
+        page.keyboard.press("End")
+        expect(page.locator('[data-part="new"]')).to_have_css("opacity", "0")
+        # Shortcuts work while the slider has the focus.
+        page.keyboard.press("b")
+        expect(page.locator('[data-part="other"]')).to_have_css("opacity", "0")
+        page.keyboard.press("b")
+        expect(page.locator('[data-part="other"]')).to_have_css("opacity", "1")
+        page.keyboard.press("o")
+        expect(page.locator(".film").first).to_be_visible()
+        expect(pictures.first).to_be_hidden()
+        page.goto(f"{site}/alerts/{case.alert}?right={case.own_prior}")
+        page.keyboard.press("o")
+        expect(status).not_to_contain_text("Laying", timeout=30_000)
+        expect(status).not_to_be_empty()
 
 
 def test_letters_typed_into_the_note_decide_nothing(page: Page, site: str, case: Case, database: Database) -> None:

@@ -1,0 +1,70 @@
+"""Two images laid over each other for the eye: the new one in blue, the other in orange, grey where both agree."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+# The two add up to white, and people who see few colours tell them apart too.
+BLUE = np.array([0.0, 0.6, 1.0])
+ORANGE = 1.0 - BLUE
+# A difference of a fifth of the grey range is shown at full strength.
+GAIN = 5.0
+
+
+class Part(StrEnum):
+    """A picture of the aligned view."""
+
+    NEW = "new"
+    OTHER = "other"
+    DIFFERENCE = "difference"
+
+
+@dataclass(frozen=True, eq=False)
+class Aligned:
+    """The other image in the frame of the new one.
+
+    Attributes:
+        new, other: float64 (H, W), grey tones in [0, 1]. covered: bool (H, W), where the other image has pixels.
+        correlation: of fine structure, in [-1, 1].
+    """
+
+    new: NDArray[np.float64]
+    other: NDArray[np.float64]
+    covered: NDArray[np.bool_]
+    correlation: float
+
+
+def read_aligned(preview: Path, aligned: Path) -> Aligned:
+    """Read what the workers have laid over the preview of the new image.
+
+    Raises:
+        OSError: a file is missing or no picture. ValueError: it holds no correlation.
+    """
+    with Image.open(aligned) as picture:
+        tones, opacity = (np.asarray(band) for band in picture.convert("LA").split())
+        correlation = float(picture.info.get("correlation", ""))
+        size = picture.size
+    with Image.open(preview) as picture:
+        new = np.asarray(picture.convert("L").resize(size))
+    return Aligned(new / 255.0, tones / 255.0, opacity > 0, correlation)
+
+
+def draw(found: Aligned, part: Part) -> bytes:
+    """One picture as JPEG: the new image in blue, the other in orange, or what differs in the colour that has more."""
+    if part is Part.NEW:
+        picture = found.new[..., None] * BLUE
+    elif part is Part.OTHER:
+        picture = found.other[..., None] * ORANGE
+    else:
+        more = np.where(found.covered, GAIN * (found.new - found.other), 0.0)
+        picture = np.clip(more, 0, 1)[..., None] * BLUE + np.clip(-more, 0, 1)[..., None] * ORANGE
+    file = io.BytesIO()
+    Image.fromarray(np.rint(255.0 * picture).astype(np.uint8)).save(file, "JPEG", quality=88, subsampling=0)
+    return file.getvalue()
