@@ -57,7 +57,8 @@ def frozen_vectors(images: Images, weights: Path, name: str = "mobilenet_v2", si
     with torch.inference_mode():
         for start in track(starts, description="frozen features", console=Console(stderr=True)):
             batch = network_input(torch.from_numpy(images[start : start + _CHUNK].copy()), size)
-            parts.append(backbone((batch - _MEAN) / _STD)[1].mean(dim=(2, 3)).numpy())
+            rgb = ((batch - _MEAN) / _STD).expand(-1, 3, -1, -1)
+            parts.append(backbone(rgb)[1].mean(dim=(2, 3)).numpy())
     return _normalised(np.concatenate(parts))
 
 

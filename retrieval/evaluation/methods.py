@@ -1,4 +1,4 @@
-"""A way to say how alike two images are: by the cosine of vectors or by the Hamming distance of codes."""
+"""Ways to say how alike two images are: cosine of vectors, Hamming distance of codes, or all that the product uses."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.codes import hamming
+from retrieval.comparison import Comparer
+from retrieval.evaluation.encodings import Codes
 
 Numbers = npt.NDArray[np.int64]
 
@@ -39,3 +41,41 @@ class Method:
         if self.vectors.dtype == np.uint8:
             return (-hamming(self.vectors[first], self.vectors[second])).astype(np.float32)
         return np.asarray((self.vectors[first] * self.vectors[second]).sum(axis=1), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What a verdict rests on: cosine, code and verification head, weighed by the calibration into one log ratio.
+
+    Attributes:
+        name: for the tables.
+        codes: of n images. comparer: of the same network.
+        gated: only images that the gate lets through are compared.
+    """
+
+    name: str
+    codes: Codes
+    comparer: Comparer
+    gated: bool = False
+
+    def similarity(self, positions: Numbers) -> npt.NDArray[np.float32]:
+        """Of the m images at these positions, each with each: float32 (m, m), natural-log likelihood ratios."""
+        return np.stack([self._against(position, positions) for position in positions.tolist()])
+
+    def scores(self, first: Numbers, second: Numbers) -> npt.NDArray[np.float32]:
+        """Of m pairs of positions: float32 (m,), natural-log likelihood ratios."""
+        found = np.empty(len(first), dtype=np.float32)
+        for position in np.unique(first).tolist():
+            mine = first == position
+            found[mine] = self._against(position, second[mine])
+        return found
+
+    def _against(self, position: int, others: Numbers) -> npt.NDArray[np.float32]:
+        codes = self.codes
+        found = self.comparer.compare(
+            codes.embedding[position], codes.code[position], codes.embedding[others], codes.code[others]
+        )
+        return found.log_ratio.astype(np.float32)
+
+
+AnyMethod = Method | Calibrated

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from retrieval.data.manifest import ImageRow
 from retrieval.errors import ManifestInvalid
 from retrieval.evaluation.bootstrap import ROUNDS, interval, patient_draws, repeated
-from retrieval.evaluation.methods import Method
+from retrieval.evaluation.methods import AnyMethod
 from retrieval.evaluation.pairs import numbered
 from retrieval.evaluation.protocol import FALSE_POSITIVE_RATES
 from retrieval.evaluation.verification import RankedPairs, rates
@@ -92,7 +92,7 @@ def read_pairs(path: Path, rows: Sequence[ImageRow]) -> PairList:
     return PairList(first, second, np.array(same, dtype=np.bool_))
 
 
-def pair_figures(method: Method, listed: PairList, rows: Sequence[ImageRow], rounds: int = ROUNDS) -> PairFigures:
+def pair_figures(method: AnyMethod, listed: PairList, rows: Sequence[ImageRow], rounds: int = ROUNDS) -> PairFigures:
     """Compute the figures of one method on a list of pairs of `rows`.
 
     Source: protocol of Packhäuser et al. 2022, Scientific Reports 12, 14851: balanced pairs, each counted once.

@@ -13,6 +13,7 @@ from rich.progress import track
 
 from retrieval.calibration import Calibration, calibration_beside
 from retrieval.codes import identity_half
+from retrieval.comparison import Comparer
 from retrieval.data.cache import prepared_images
 from retrieval.data.manifest import ImageRow, Split, read_manifest
 from retrieval.encoder import Encoder
@@ -22,7 +23,7 @@ from retrieval.evaluation.comparators import frozen_vectors, perceptual_hashes, 
 from retrieval.evaluation.encodings import Codes, codes_of
 from retrieval.evaluation.facts import learned_from
 from retrieval.evaluation.findings_figures import findings_figures
-from retrieval.evaluation.methods import Method
+from retrieval.evaluation.methods import AnyMethod, Calibrated, Method
 from retrieval.evaluation.metrics import Reliability, reliability
 from retrieval.evaluation.pair_list import PairFigures, PairList, pair_figures
 from retrieval.evaluation.pairs import Pairs, make_pairs
@@ -30,10 +31,12 @@ from retrieval.evaluation.protocol import Curves, Figures, evaluate
 from retrieval.evaluation.report import CalibrationFigures, GateFigures, Report
 from retrieval.evaluation.selection import select
 from retrieval.evaluation.shortcuts import ShortcutFigures, sample, shortcut_figures
-from retrieval.weights import find_weights
+from retrieval.verification import read_verifier
+from retrieval.weights import find_weights, read_card
 
 EMBEDDING = "embedding"
 GATED = "embedding, gated"
+CALIBRATED = "calibrated"
 
 
 @dataclass(frozen=True)
@@ -101,16 +104,20 @@ def run(task: Task) -> Evaluation:
     images = prepared_images(rows, task.cache)
     codes = codes_of(encoder, images, "images", task.cache)
     parts = cohorts(rows, chosen.compared)
-    methods = _methods(task, images, codes)
+    comparer = _comparer(find_weights(task.weights))
+    methods = _methods(task, images, codes, comparer)
     found = _recognition(methods, parts, codes, task.rounds)
     compared = {
         part.name: make_pairs(
-            codes.embedding[part.positions], codes.code[part.positions], part.patients, part.stratum_names
+            codes.embedding[part.positions],
+            codes.code[part.positions],
+            part.patients,
+            part.stratum_names,
+            None if comparer is None else comparer.verifier,
         )
         for part in parts
     }
-    path = calibration_beside(find_weights(task.weights))
-    diagrams = _reliability(compared, Calibration.load(path)) if path.is_file() else {}
+    diagrams = {} if comparer is None else _reliability(compared, comparer.calibration)
     report = Report(
         model_id=encoder.model_id,
         weights=find_weights(task.weights).stem,
@@ -131,9 +138,19 @@ def run(task: Task) -> Evaluation:
     )
 
 
-def _methods(task: Task, images: npt.NDArray[np.uint8], codes: Codes) -> list[Method]:
+def _comparer(weights: Path) -> Comparer | None:
+    """How the product compares codes of these weights; None without a calibration beside them."""
+    path = calibration_beside(weights)
+    if not path.is_file():
+        return None
+    return Comparer(Calibration.load(path), read_verifier(weights, read_card(weights).embedding_dim))
+
+
+def _methods(task: Task, images: npt.NDArray[np.uint8], codes: Codes, comparer: Comparer | None) -> list[AnyMethod]:
     half = np.ascontiguousarray(identity_half(codes.code))
-    methods = [Method(EMBEDDING, codes.embedding), Method(f"code, {8 * half.shape[1]} bits", half)]
+    methods: list[AnyMethod] = [Method(EMBEDDING, codes.embedding), Method(f"code, {8 * half.shape[1]} bits", half)]
+    if comparer is not None:
+        methods.insert(1, Calibrated(CALIBRATED, codes, comparer))
     if not codes.suitable.all():
         methods.insert(1, Method(GATED, codes.embedding, gated=True))
     for other in task.against:
@@ -147,7 +164,7 @@ def _methods(task: Task, images: npt.NDArray[np.uint8], codes: Codes) -> list[Me
 
 
 def _recognition(
-    methods: Sequence[Method], parts: Sequence[Cohort], codes: Codes, rounds: int
+    methods: Sequence[AnyMethod], parts: Sequence[Cohort], codes: Codes, rounds: int
 ) -> list[tuple[Figures, Curves]]:
     found = []
     work = [(part, method) for part in parts for method in methods]
@@ -164,14 +181,14 @@ def _reliability(compared: dict[str, Pairs], calibration: Calibration) -> dict[s
     found = {}
     for name, pairs in compared.items():
         if pairs.same.any() and not pairs.same.all():
-            probability = calibration.probability(pairs.cosine, pairs.hamming)
+            probability = calibration.probability(pairs.cosine, pairs.hamming, pairs.verification)
             weights = np.where(pairs.same, 0.5 / pairs.same.sum(), 0.5 / (~pairs.same).sum())
             found[name] = reliability(probability, pairs.same, weights)
     return found
 
 
 def _on_list(
-    listed: PairList | None, methods: Sequence[Method], rows: Sequence[ImageRow], rounds: int
+    listed: PairList | None, methods: Sequence[AnyMethod], rows: Sequence[ImageRow], rounds: int
 ) -> tuple[PairFigures, ...]:
     if listed is None:
         return ()

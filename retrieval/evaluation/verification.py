@@ -30,20 +30,24 @@ class Operating:
 
     def auc(self) -> float:
         """Probability that a pair of one person scores above a pair of two, ties half; NaN if a kind is missing."""
-        return float(1.0 - self.votes @ (self.cost + self.strict) / 2) if len(self.cost) else float("nan")
+        if not len(self.cost):
+            return float("nan")
+        return float(np.clip(1.0 - self.votes @ (self.cost + self.strict) / 2, 0.0, 1.0))
 
     def true_positive_rate(self, false_positive_rate: float) -> float:
         """Share of pairs of one person accepted at the threshold that lets through at most this share of the others."""
         if not len(self.cost):
             return float("nan")
-        return float(self.votes @ (self.cost <= false_positive_rate * (1 + 1e-12)))
+        # Rounding must not push a share above 1 or past its rate.
+        accepted = self.votes[self.cost <= false_positive_rate * (1 + 1e-12)].sum()
+        return min(1.0, float(accepted))
 
     def curve(self, rates: Floats) -> Floats:
         """True positive rate at each of these false positive rates, float64 like `rates`; empty without pairs."""
         if not len(self.cost):
             return np.empty(0)
         order = np.argsort(self.cost, kind="stable")
-        reached = np.concatenate([[0.0], np.cumsum(self.votes[order])])
+        reached = np.minimum(np.concatenate([[0.0], np.cumsum(self.votes[order])]), 1.0)
         return np.asarray(reached[np.searchsorted(self.cost[order], rates, side="right")])
 
     def equal_error_rate(self) -> float:
