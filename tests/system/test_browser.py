@@ -183,7 +183,7 @@ def test_both_images_zoom_and_move_together(page: Page, site: str, case: Case) -
     page.goto(f"{site}/alerts/{case.alert}")
     page.locator(".stage").first.hover()
     page.mouse.wheel(0, -400)
-    left, right = page.locator(".layer").all()
+    left, right = page.locator("[data-side] .layer").all()
     for layer in (left, right):
         expect(layer).to_have_attribute("style", re.compile(r"scale\(2\.7"))
     assert left.get_attribute("style") == right.get_attribute("style")
