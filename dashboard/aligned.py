@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 # The two add up to white, and people who see few colours tell them apart too.
 BLUE = np.array([0.0, 0.6, 1.0])
 ORANGE = 1.0 - BLUE
-# A difference of a fifth of the grey range is shown at full strength.
+# A difference of a fifth of the grey range is shown at full strength. Shadows broader than this share of the side come
+# from exposure and breath, and are left out of it.
 GAIN = 5.0
+BROAD = 1 / 32
 
 
 class Part(StrEnum):
@@ -57,14 +59,23 @@ def read_aligned(preview: Path, aligned: Path) -> Aligned:
 
 
 def draw(found: Aligned, part: Part) -> bytes:
-    """One picture as JPEG: the new image in blue, the other in orange, or what differs in the colour that has more."""
+    """One picture as JPEG: the new image in blue, the other in orange, or the detail that only one has in its colour."""
     if part is Part.NEW:
         picture = found.new[..., None] * BLUE
     elif part is Part.OTHER:
         picture = found.other[..., None] * ORANGE
     else:
-        more = np.where(found.covered, GAIN * (found.new - found.other), 0.0)
+        # Beside the other image nothing differs.
+        other = np.where(found.covered, found.other, found.new)
+        more = GAIN * (_detail(found.new) - _detail(other))
         picture = np.clip(more, 0, 1)[..., None] * BLUE + np.clip(-more, 0, 1)[..., None] * ORANGE
     file = io.BytesIO()
     Image.fromarray(np.rint(255.0 * picture).astype(np.uint8)).save(file, "JPEG", quality=88, subsampling=0)
     return file.getvalue()
+
+
+def _detail(tones: NDArray[np.float64]) -> NDArray[np.float64]:
+    broad = Image.fromarray(np.rint(255.0 * tones).astype(np.uint8)).filter(
+        ImageFilter.GaussianBlur(BROAD * max(tones.shape))
+    )
+    return np.asarray(tones - np.asarray(broad) / 255.0)

@@ -195,6 +195,7 @@ def aligned_caption(correlation: float) -> str:
     """What the aligned view says beside its pictures."""
     return (
         "A help for the eye, not evidence: the verdict does not use it. Blue: new image. Orange: image on the right, "
-        "turned, moved and stretched until ribs and clavicles lie as close as they can. Grey: both agree. "
+        "turned, moved and stretched until ribs and clavicles lie as close as they can. Grey, and black in the "
+        "difference: both agree. The difference leaves out broad shadows, which come from exposure and breath. "
         f"Correlation of fine structure: {correlation:.2f}; images of two people reach this too."
     )

@@ -8,6 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from retrieval.verification import Verifier
+
 
 class VerificationHead(nn.Module):
     """Logit of "one person" from two unit-length embeddings; the order of the two does not matter.
@@ -27,7 +29,24 @@ class VerificationHead(nn.Module):
         seen = 2 * dim if product else dim
         sizes = [seen, hidden, 1] if hidden else [seen, 1]
         self.layers = nn.ModuleList(nn.Linear(into, out) for into, out in pairwise(sizes))
-        self.product = product
+        self.dim, self.product = dim, product
+
+    def keep_monotone(self) -> None:
+        """Take back what an optimiser's step made of a head without hidden layer against all sense.
+
+        A coordinate that differs may speak against one person or say nothing, never for it. Free signs fit chance
+        differences of the training patients.
+        """
+        if len(self.layers) > 1:
+            return
+        weight = self.layers[0].weight.data
+        weight[:, : self.dim].clamp_(max=0.0)
+        weight[:, self.dim :].clamp_(min=0.0)
+
+    def verifier(self) -> Verifier:
+        """The same head in plain arrays."""
+        tensors = {name: value.detach().float().cpu().numpy().copy() for name, value in self.state_dict().items()}
+        return Verifier.from_tensors(tensors, self.dim)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Compare row by row: embeddings float (n, dim) and (n, dim), each of unit length, to logits float (n,)."""

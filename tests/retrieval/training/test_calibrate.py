@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,6 +51,31 @@ def test_a_feature_that_points_the_wrong_way_is_dropped() -> None:
     found = fit_calibration({"adults": backwards}, {"adults": 1.0}, "m", 64)
     assert found.hamming == 0.0
     assert found.cosine > 0
+
+
+def test_verification_is_counted_for_what_it_adds() -> None:
+    """A logit that knows who it is takes the weight; one that says the contrary gets none."""
+    plain = pairs(500, 2000)
+    rng = np.random.default_rng(1)
+    knows = np.where(plain.same, 3, -3) + rng.normal(size=len(plain.same))
+    found = fit_calibration({"adults": replace(plain, verification=knows.astype(np.float32))}, {"adults": 1.0}, "m", 64)
+    assert found.verification > 1
+    lies = replace(plain, verification=-knows.astype(np.float32))
+    assert fit_calibration({"adults": lies}, {"adults": 1.0}, "m", 64).verification == 0.0
+    assert fit_calibration({"adults": plain}, {"adults": 1.0}, "m", 64).verification == 0.0
+
+
+def test_similarities_that_all_speak_against_identity_are_refused() -> None:
+    good = pairs(500, 2000, useful_code=False)
+    wrong = replace(good, cosine=-good.cosine, hamming=10 + 30 * good.same.astype(np.int64))
+    with pytest.raises(CalibrationInvalid, match="cannot be calibrated"):
+        fit_calibration({"adults": wrong}, {"adults": 1.0}, "m", 64)
+
+
+def test_a_few_patients_give_a_cautious_calibration() -> None:
+    found = fit_calibration({"adults": pairs(4, 6)}, {"adults": 1.0}, "m", 64)
+    assert found.lowest == pytest.approx(-math.log(2)) and found.highest == pytest.approx(math.log(6))
+    assert np.isfinite([found.intercept, found.cosine, found.hamming]).all()
 
 
 def test_too_few_patients_are_refused() -> None:
