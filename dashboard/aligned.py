@@ -59,7 +59,7 @@ def read_aligned(preview: Path, aligned: Path) -> Aligned:
 
 
 def draw(found: Aligned, part: Part) -> bytes:
-    """One picture as JPEG: the new image in blue, the other in orange, or the detail that only one has in its colour."""
+    """One picture as JPEG: the new image in blue, the other in orange, or detail that only one has, in its colour."""
     if part is Part.NEW:
         picture = found.new[..., None] * BLUE
     elif part is Part.OTHER:
