@@ -39,6 +39,8 @@ def detect(source: Path, kind: Kind | None = None) -> tuple[Kind, tuple[Path, ..
     found = _of_table(source) if source.is_file() else _of_folder(source)
     if kind is not None:
         found = {one: tables for one, tables in found.items() if one is kind}
+    if not found and kind in (None, Kind.DICOM) and source.is_dir() and any(map(is_dicom, dicom_files([source]))):
+        found = {Kind.DICOM: (source,)}
     if len(found) > 1:
         raise InputNotUsable(f"{source} holds several sources ({', '.join(found)}); choose one with --kind.")
     if not found:
@@ -66,6 +68,4 @@ def _of_folder(folder: Path) -> dict[Kind, tuple[Path, ...]]:
         if tables:
             # The two editions of the NIH's table list the same images, the tables of CheXpert different ones.
             found[kind] = tuple(tables[-1:] if kind is Kind.NIH else tables)
-    if not found and any(map(is_dicom, dicom_files([folder]))):
-        found[Kind.DICOM] = (folder,)
     return found

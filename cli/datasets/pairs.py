@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import click
 import numpy as np
@@ -116,7 +117,7 @@ def _embeddings(named: str, listed: Sequence[ImageRow], chosen: Sequence[int], c
             return np.asarray(stored[list(chosen)], dtype=np.float32)
         place = {str(name): number for number, name in enumerate(stored["file"])}
         return np.asarray(stored["embedding"][[place[listed[i].file] for i in chosen]], dtype=np.float32)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, BadZipFile) as error:
         raise InputNotUsable(f"{path} cannot be read as arrays of embeddings.") from error
     except KeyError as error:
         raise InputNotUsable(

@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from rich.console import Console
 from rich.progress import Progress
 
 from retrieval import preprocess
@@ -76,7 +77,7 @@ def _prepare_all(rows: Sequence[ImageRow], target: Path, quiet: bool) -> None:
     partial, count = target.with_suffix(".partial.npy"), target.with_suffix(".done")
     done = _images_done(partial, count)
     images = _reserved(partial, len(rows), done)
-    with closing(parallel_map(_prepared, rows[done:])) as prepared, Progress(disable=quiet) as bar:
+    with closing(parallel_map(_prepared, rows[done:])) as prepared, _bar(quiet) as bar:
         task = bar.add_task("preparing images", total=len(rows), completed=done)
         for index, image in enumerate(prepared, done):
             images[index] = image
@@ -88,6 +89,10 @@ def _prepare_all(rows: Sequence[ImageRow], target: Path, quiet: bool) -> None:
     images.flush()
     partial.rename(target)
     count.unlink(missing_ok=True)
+
+
+def _bar(quiet: bool) -> Progress:
+    return Progress(console=Console(stderr=True), disable=quiet)
 
 
 def _prepared(row: ImageRow) -> npt.NDArray[np.uint8]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from rich.console import Console
 from rich.progress import track
 
 from retrieval.data.hard_negatives import HardNegatives, Positions, patient_numbers
@@ -172,7 +173,8 @@ def _hard_ones(first: Positions, hard: HardNegatives, rng: np.random.Generator, 
     # The places of one image stand together, so what is proposed for it is asked for once.
     positions, starts, counts = np.unique(first, return_index=True, return_counts=True)
     places = zip(positions.tolist(), starts.tolist(), counts.tolist(), strict=True)
-    for position, start, count in track(places, "choosing negatives", len(positions), disable=quiet):
+    shown = track(places, "choosing negatives", len(positions), console=Console(stderr=True), disable=quiet)
+    for position, start, count in shown:
         proposed = hard.of(position)
         if len(proposed):
             drawn[start : start + count] = rng.choice(proposed, count)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+from rich.console import Console
 from rich.progress import track
 
 from retrieval.data.cache import read_gray
@@ -38,7 +39,7 @@ def usable(found: Found, quiet: bool = False) -> Found:
     """
     rows = found.rows
     with closing(parallel_map(_look, rows)) as looks:
-        seen = list(track(looks, "reading images", total=len(rows), disable=quiet))
+        seen = list(track(looks, "reading images", len(rows), console=Console(stderr=True), disable=quiet))
     broken = [LeftOut(row.file, s.problem, broken=True) for row, s in zip(rows, seen, strict=True) if s.problem]
     kept = [row for row, s in zip(rows, seen, strict=True) if not s.problem]
     unique, repeated = without_repetitions(kept, [s.digest for s in seen if not s.problem])
