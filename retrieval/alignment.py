@@ -70,7 +70,9 @@ def align(first: Gray, second: Gray) -> Alignment:
     """
     into_first, small_first = _square(first)
     into_second, small_second = _square(second)
-    outlines = [cv2.GaussianBlur(small, (0, 0), COARSE) for small in (small_first, small_second)]
+    outlines = [
+        np.asarray(cv2.GaussianBlur(small, (0, 0), COARSE), np.float32) for small in (small_first, small_second)
+    ]
     structure = [_band(small) for small in (small_first, small_second)]
     best, found = max(_attempts(outlines, structure), key=lambda attempt: attempt[0], default=(-1.0, _UNMOVED))
     if best < LEAST_CORRELATION:
@@ -119,8 +121,11 @@ def _register(squares: list[Floats], start: Floats) -> Floats | None:
     """The map (2, 3) from pixels of the first square to those of the second; None if the search does not converge."""
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, STEPS, LEAST_GAIN)
     try:
-        # The last value is the width of a further smoothing, 1 = none.
-        _, found = cv2.findTransformECC(squares[0], squares[1], start.copy(), cv2.MOTION_AFFINE, criteria, None, 1)
+        # All of the first square counts; the last value is the width of a further smoothing, 1 = none.
+        everywhere = np.full((SIDE, SIDE), 255, np.uint8)
+        _, found = cv2.findTransformECC(
+            squares[0], squares[1], start.copy(), cv2.MOTION_AFFINE, criteria, everywhere, 1
+        )
     except cv2.error:
         return None
     return np.asarray(found, dtype=np.float32)

@@ -39,9 +39,10 @@ class VerificationHead(nn.Module):
         """
         if len(self.layers) > 1:
             return
-        weight = self.layers[0].weight.data
-        weight[:, : self.dim].clamp_(max=0.0)
-        weight[:, self.dim :].clamp_(min=0.0)
+        with torch.no_grad():
+            weight = next(self.layers[0].parameters())
+            weight[:, : self.dim].clamp_(max=0.0)
+            weight[:, self.dim :].clamp_(min=0.0)
 
     def verifier(self) -> Verifier:
         """The same head in plain arrays."""

@@ -70,8 +70,9 @@ def even_odds(pairs: Pairs) -> npt.NDArray[np.float64]:
 
 def _similarities(pairs: Pairs, identity_bits: int) -> Floats:
     """Columns that grow with likeness: cosine, minus the share of differing bits, logit of the head if there is one."""
-    columns = [pairs.cosine, -pairs.hamming / identity_bits]
-    columns += [] if pairs.verification is None else [pairs.verification]
+    columns: list[npt.NDArray[np.floating]] = [pairs.cosine, -pairs.hamming / identity_bits]
+    if pairs.verification is not None:
+        columns.append(pairs.verification)
     return np.stack(columns, axis=1).astype(np.float64)
 
 

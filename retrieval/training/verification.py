@@ -34,6 +34,8 @@ Encoded = tuple[Sequence[ImageRow], Encodings]
 _CHUNK = 64
 _FALSE_POSITIVE_RATE = 1e-2
 _FOLDS = 3
+# A head is one more thing that can be wrong: share of the log loss to save, or true positive rate to gain.
+_LEAST_SAVED, _LEAST_GAINED = 0.01, 0.005
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,10 @@ class Worth:
     true_positive_rate: float
 
     def beats(self, other: Worth) -> bool:
-        """Better in one and not worse in the other."""
-        neither_worse = self.log_loss <= other.log_loss and self.true_positive_rate >= other.true_positive_rate
-        return neither_worse and self != other
+        """Clearly better in one and not worse in the other."""
+        saved, gained = other.log_loss - self.log_loss, self.true_positive_rate - other.true_positive_rate
+        clearly = saved >= _LEAST_SAVED * other.log_loss or gained >= _LEAST_GAINED
+        return saved >= 0 and gained >= 0 and clearly
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,11 +123,11 @@ def fit_verification(
     """
     options = options or HeadOptions()
     try:
-        drawn = _drawn(rows, options.images, seed)
-        if not len(drawn):
+        chosen = images_to_learn_from(rows, options.images, seed)
+        if not len(chosen):
             raise ManifestInvalid("no training patient has two images.")
-        views = augmented_views(encoder, images[drawn], options.views, seed)
-        head = train_head(views, [rows[i] for i in drawn], options, seed)
+        views = augmented_views(encoder, images[chosen], options.views, seed)
+        head = train_head(views, [rows[i] for i in chosen], options, seed)
         plain, scored = (
             {name: dataset_pairs(*encoded, verifier=verifier) for name, encoded in validation.items()}
             for verifier in (None, head.verifier())
@@ -209,20 +212,20 @@ def worth(pairs: Mapping[str, Pairs], shares: Mapping[str, float], identity_bits
     )
 
 
-def _drawn(rows: Sequence[ImageRow], most: int, seed: int) -> npt.NDArray[np.int64]:
+def images_to_learn_from(rows: Sequence[ImageRow], most: int, seed: int) -> npt.NDArray[np.int64]:
     """Ascending positions of images of patients with several, whole patients by chance, up to `most` of a dataset."""
     patient, dataset = patient_numbers(rows), numbered([row.dataset for row in rows])
     several = np.flatnonzero(np.bincount(patient) > 1)
-    drawn: list[npt.NDArray[np.int64]] = []
+    taken: list[npt.NDArray[np.int64]] = []
     left = dict.fromkeys(range(int(dataset.max(initial=0)) + 1), most)
     of_patient = {number: np.flatnonzero(patient == number) for number in several.tolist()}
     for number in np.random.default_rng(seed).permutation(several).tolist():
         found = of_patient[number]
         of_dataset = int(dataset[found[0]])
         if left[of_dataset] >= len(found):
-            drawn.append(found)
+            taken.append(found)
             left[of_dataset] -= len(found)
-    return np.sort(np.concatenate(drawn)) if drawn else np.empty(0, np.int64)
+    return np.sort(np.concatenate(taken)) if taken else np.empty(0, np.int64)
 
 
 def _chances(rows: Sequence[ImageRow], pairs: PairList) -> npt.NDArray[np.float64]:

@@ -120,4 +120,4 @@ def test_better_in_one_figure_and_worse_in_the_other_is_not_better() -> None:
     assert Worth(0.3, 0.7).beats(Worth(0.3, 0.6))
     assert Worth(0.2, 0.6).beats(Worth(0.3, 0.6))
     assert not Worth(0.2, 0.5).beats(Worth(0.3, 0.6))
-    assert not Worth(0.3, 0.6).beats(Worth(0.3, 0.6))
+    assert not Worth(0.2999, 0.601).beats(Worth(0.3, 0.6))
