@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 import cv2
@@ -14,9 +15,36 @@ from torch.nn import functional
 from retrieval.errors import ImageNotUsable
 from retrieval.networks import Outputs
 
+
+class Seen(enum.IntEnum):
+    """What the gate tells apart; the number is the row in its weights.
+
+    A mirrored frontal chest counts as a frontal chest: organs that lie on the other side (situs inversus) look the
+    same, and the image of another, mirrored person disagrees with the priors anyway.
+    """
+
+    CHEST = 0
+    LATERAL = 1
+    TURNED = 2
+    INVERTED = 3
+    PARTIAL = 4
+    POOR = 5
+    OTHER = 6
+
+
 NOT_FRONTAL = "not a frontal chest image"
 UNINFORMATIVE = "too little information"
 
+REASONS = {
+    Seen.LATERAL: "a lateral view, not a frontal chest image",
+    Seen.TURNED: "looks rotated by a quarter or half turn",
+    Seen.INVERTED: "looks inverted, black and white exchanged",
+    Seen.PARTIAL: "shows only a part of the chest",
+    Seen.POOR: UNINFORMATIVE,
+}
+"""What people are told where the gate is sure which kind of wrong image it sees; `NOT_FRONTAL` otherwise."""
+
+_SURE = 0.8
 _GRID = 3
 _THUMBNAIL = 12
 
@@ -42,8 +70,8 @@ class Gate:
 
     Attributes:
         centre, scale: float32 (f,), standardise the features.
-        weight: float32 (f,), bias: float32 (): logit of "frontal chest".
-        directions: float32 (k, f): whitened principal directions of frontal chests.
+        weight: float32 (k, f), bias: float32 (k,): logits of the k kinds of `Seen`.
+        directions: float32 (d, f): whitened principal directions of frontal chests.
         least_logit, most_distance, least_detail: float32 (): what a frontal chest must reach.
     """
 
@@ -58,42 +86,52 @@ class Gate:
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor]) -> Gate:
-        """Restore a gate from `tensors()`; raises KeyError if one is missing."""
-        return cls(**{name: tensors[name].float() for name in cls.__dataclass_fields__})
+        """Restore a gate from `tensors()`; raises KeyError if one is missing, RuntimeError if one does not fit."""
+        found = {name: tensors[name].float() for name in cls.__dataclass_fields__}
+        if found["weight"].ndim == 1:
+            found |= _with_kinds(found["weight"], found["bias"])
+        if len(found["weight"]) != len(Seen) or len(found["bias"]) != len(Seen):
+            raise RuntimeError(f"the gate knows {len(found['weight'])} kinds of images instead of {len(Seen)}")
+        return cls(**found)
 
     def tensors(self) -> dict[str, Tensor]:
         """What is stored in a weight file, by name."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def scores(self, outputs: Outputs, images: Tensor) -> npt.NDArray[np.float32]:
-        """Logit of "frontal chest" and distance from usual ones, float32 (n, 2).
+        """Logits of the kinds of `Seen` and, last, the distance from usual chests: float32 (n, k + 1).
 
         Args:
             outputs: of the network. images: float (n, 1, h, w), what the network was given.
         """
         features = (gate_features(outputs, images).cpu() - self.centre) / self.scale
-        logit = features @ self.weight + self.bias
-        distance = (features @ self.directions.T).square().mean(dim=1).sqrt()
-        return torch.stack([logit, distance], dim=1).numpy()
+        logits = features @ self.weight.T + self.bias
+        distance = (features @ self.directions.T).square().mean(dim=1, keepdim=True).sqrt()
+        return torch.cat([logits, distance], dim=1).numpy()
 
     def read(self, images: npt.NDArray[np.uint8], scores: npt.NDArray[np.float32]) -> GateReading:
         """Judge images from their scores.
 
         Args:
-            images: uint8 (n, h, w), prepared. scores: float32 (n, 2) from `scores`.
+            images: uint8 (n, h, w), prepared. scores: float32 (n, k + 1) from `scores`.
         """
-        reasons = tuple(
-            self._reason(image, float(logit), float(distance))
-            for image, (logit, distance) in zip(images, scores, strict=True)
-        )
+        reasons = tuple(self._reason(image, score) for image, score in zip(images, scores, strict=True))
         return GateReading(np.array([reason is None for reason in reasons], dtype=np.bool_), reasons)
 
-    def _reason(self, image: npt.NDArray[np.uint8], logit: float, distance: float) -> str | None:
+    def _reason(self, image: npt.NDArray[np.uint8], scores: npt.NDArray[np.float32]) -> str | None:
+        logits, distance = scores[:-1].astype(np.float64), float(scores[-1])
         if detail(image) < float(self.least_detail):
             return UNINFORMATIVE
-        if logit < float(self.least_logit) or distance > float(self.most_distance):
-            return NOT_FRONTAL
-        return None
+        if chest_logit(logits) < float(self.least_logit):
+            wrong = np.exp(logits[1:] - logits[1:].max())
+            kind = Seen(1 + int(wrong.argmax()))
+            return REASONS.get(kind, NOT_FRONTAL) if wrong.max() >= _SURE * wrong.sum() else NOT_FRONTAL
+        return NOT_FRONTAL if distance > float(self.most_distance) else None
+
+
+def chest_logit(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Logit (...) of "a frontal chest" against all other kinds together, of logits (..., k) in the order of `Seen`."""
+    return np.asarray(logits[..., 0] - np.logaddexp.reduce(logits[..., 1:].astype(np.float64), axis=-1))
 
 
 def gate_features(outputs: Outputs, images: Tensor) -> Tensor:
@@ -113,3 +151,13 @@ def detail(image: npt.NDArray[np.uint8]) -> float:
     small = cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
     coarse = cv2.GaussianBlur(small, (0, 0), 4.0)
     return float(np.std(small - coarse))
+
+
+def _with_kinds(weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
+    """The classifier of a weight file of version 0.1, which told frontal chests from the rest: same decisions."""
+    never = -1e4
+    rows = torch.zeros(len(Seen), len(weight))
+    rows[Seen.CHEST] = weight
+    levels = torch.full((len(Seen),), never)
+    levels[Seen.CHEST], levels[Seen.OTHER] = bias, 0.0
+    return {"weight": rows, "bias": levels}
