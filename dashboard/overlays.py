@@ -21,33 +21,36 @@ from dashboard.seen import note, of_image
 from dashboard.services import services
 from dashboard.wording import aligned_caption
 
-blueprint = Blueprint("overlays", __name__, url_prefix="/alerts/<int:alert_id>/aligned/<int:right>")
+blueprint = Blueprint("overlays", __name__, url_prefix="/alerts/<int:alert_id>/aligned/<int:instance_id>")
 
 PREVIEW_WAIT_SECONDS = 6.0
 
 
 @blueprint.get("/")
 @open_to(Role.QA, Role.ADMIN)
-def state(alert_id: int, right: int) -> ResponseReturnValue:
+def state(alert_id: int, instance_id: int) -> ResponseReturnValue:
     """Lay the image over the new one if nobody has yet; JSON: addresses of the pictures and a caption, or a problem."""
-    first, second = _images(alert_id, right)
+    first, second = _images(alert_id, instance_id)
     files = ImageFiles(services().folder)
     target = files.aligned_path(first.id, second.id)
     problem = "" if target.exists() else _align(first, second)
     preview = files.preview_path(first.id)
     if problem or not (target.exists() and preview.exists()):
         return jsonify(problem=problem or "The aligned image is gone; try again.")
-    pictures = {str(part): url_for("overlays.picture", alert_id=alert_id, right=right, part=str(part)) for part in Part}
+    pictures = {
+        str(part): url_for("overlays.picture", alert_id=alert_id, instance_id=instance_id, part=str(part))
+        for part in Part
+    }
     return jsonify(problem="", caption=aligned_caption(read_aligned(preview, target).correlation), pictures=pictures)
 
 
 @blueprint.get("/<part>")
 @open_to(Role.QA, Role.ADMIN)
-def picture(alert_id: int, right: int, part: str) -> ResponseReturnValue:
+def picture(alert_id: int, instance_id: int, part: str) -> ResponseReturnValue:
     """One picture of the aligned view, once it is computed."""
     if part not in set(Part):
         abort(404)
-    first, second = _images(alert_id, right)
+    first, second = _images(alert_id, instance_id)
     files = ImageFiles(services().folder)
     preview, target = files.preview_path(first.id), files.aligned_path(first.id, second.id)
     if not (preview.exists() and target.exists()):
@@ -56,11 +59,11 @@ def picture(alert_id: int, right: int, part: str) -> ResponseReturnValue:
     return picture_of(draw(read_aligned(preview, target), Part(part)), "image/jpeg")
 
 
-def _images(alert_id: int, right: int) -> tuple[Instance, Instance]:
+def _images(alert_id: int, instance_id: int) -> tuple[Instance, Instance]:
     """The new image of an alert and one that its page can show on the right; ends the request with 404 otherwise."""
     with services().database.read() as session:
         detail = alert_detail(session, alert_id)
-    return detail.alert.instance, right_choices(detail).get(right) or abort(404)
+    return detail.alert.instance, right_choices(detail).get(instance_id) or abort(404)
 
 
 def _align(first: Instance, second: Instance) -> str:

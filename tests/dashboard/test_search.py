@@ -47,4 +47,4 @@ def test_what_is_searched_for_is_shown_as_text(qa: Browser, case: Case) -> None:
 
 def test_address_of_no_page_takes_patient_data(app: Flask) -> None:
     for rule in app.url_map.iter_rules():
-        assert set(rule.arguments) <= {"instance_id", "alert_id", "filename"}
+        assert set(rule.arguments) <= {"instance_id", "alert_id", "filename", "part"}

@@ -6,10 +6,12 @@ import logging
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from archive.database import Database
 from archive.gallery import load_probe
@@ -17,7 +19,10 @@ from archive.models import Code, Instance
 from archive.states import ImageState
 from config.paths import DataDir
 from config.settings import Settings
+from retrieval.calibration import Calibration, calibration_beside
 from retrieval.index.snapshot import snapshots
+from retrieval.verification import PREFIX
+from retrieval.weights.card import find_weights, model_id_of, read_card
 from tests.people import NETWORK, Crowd
 from workers.index_owner import IndexOwned, IndexOwner, Network, network_at_work, open_owner
 from workers.rows import GalleryRows
@@ -209,6 +214,27 @@ def test_the_network_at_work_is_known_without_loading_it(settings: Settings) -> 
     network = network_at_work(settings)
     assert network.comparer.calibration.model_id == network.model_id
     assert network.comparer.calibration.identity_bits == network.bits // 2
+
+
+def test_a_verification_head_in_the_weight_file_is_at_work(settings: Settings, tmp_path: Path) -> None:
+    shipped = find_weights("default")
+    weights = tmp_path / "own.safetensors"
+    dim = read_card(shipped).embedding_dim
+    head = {"layers.0.weight": np.full((1, dim), -0.5, np.float32), "layers.0.bias": np.ones(1, np.float32)}
+    save_file(load_file(shipped) | {PREFIX + name: value for name, value in head.items()}, weights)
+    weights.with_suffix(".toml").write_bytes(shipped.with_suffix(".toml").read_bytes())
+    calibration = Calibration.load(calibration_beside(shipped))
+    replace(calibration, model_id=model_id_of(weights), verification=2.0).save(calibration_beside(weights))
+    own = settings.model_copy(update={"encoder": settings.encoder.model_copy(update={"weights": str(weights)})})
+    network = network_at_work(own)
+    assert network.comparer.verifier is not None
+    one, other = np.eye(2, dim, dtype=np.float32)
+    codes = np.zeros((2, network.bits // 8), np.uint8)
+    found = network.comparer.compare(one, codes[0], np.stack([one, other]), codes)
+    # Two coordinates differ by 1, each counts -0.5 · √dim, the bias 1: by hand.
+    plain = calibration.intercept + calibration.cosine * np.array([1.0, 0.0])
+    expected = plain + 2.0 * np.array([1.0, 1.0 - np.sqrt(dim)])
+    assert found.log_ratio == pytest.approx(np.clip(expected, calibration.lowest, calibration.highest), abs=1e-4)
 
 
 def test_rows_grow_and_count_persons() -> None:
