@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -130,9 +130,6 @@ def _write(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:
     with partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow([f.name for f in fields(kind)])
-        writer.writerows([_cell(value) for value in asdict(row).values()] for row in rows)
+        # Every digit, so that what is read back when a run goes on is what was written.
+        writer.writerows(asdict(row).values() for row in rows)
     partial.replace(path)
-
-
-def _cell(value: Any) -> Any:
-    return format(value, ".6g") if isinstance(value, float) else value

@@ -81,6 +81,6 @@ def write_sweep(folder: Path, results: Sequence[MarginResult]) -> None:
     with partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow([f.name for f in fields(MarginResult)])
-        writer.writerows([format(value, ".6g") for value in asdict(result).values()] for result in results)
+        writer.writerows(asdict(result).values() for result in results)
     partial.replace(folder / "sweep.csv")
     plot_sweep(folder / "sweep.png", [r.margin for r in results], [r.auc for r in results])

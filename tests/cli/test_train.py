@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,16 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
+from archive.database import Database
+from archive.files import ImageFiles
 from cli.main import lungprint
 from cli.outcome import ExitCode
+from config.paths import DataDir
+from dicom_node.wrap import PatientHeader, StudyHeader, digital_xray
 from retrieval.errors import ConfigInvalid, ManifestInvalid
 from retrieval.training.shipped import shipped_configs
-from tests.toys import toy_config, toy_manifest
+from tests.filed import file_image
+from tests.toys import toy_config, toy_images, toy_manifest
 
 LONG = 5000
 
@@ -121,6 +127,36 @@ def test_sweep_names_the_margin_with_the_highest_auc(data: list[str], tmp_path: 
 
 def test_help_lists_the_configurations_that_come_with_lungprint() -> None:
     assert all(name in train("--help")[1] for name in shipped_configs())
+
+
+@pytest.fixture
+def archive(folder: DataDir, database: Database) -> DataDir:
+    """A system with two images each of 12 patients."""
+    files = ImageFiles(folder)
+    files.prepare()
+    with database.write() as session:
+        for person, pictures in enumerate(toy_images(12)):
+            for picture in pictures:
+                image = file_image(session, f"SECRET{person}")
+                header = PatientHeader(patient_id=f"SECRET{person}", name="Secret^Name")
+                wrapped = digital_xray(picture, patient=header, study=StudyHeader(taken=datetime(2024, 1, 1)))
+                wrapped.save_as(files.path(image.file_sha256), enforce_file_format=True)
+    return folder
+
+
+def test_archive_is_learned_from_once_made_a_manifest_that_names_nobody(archive: DataDir, tmp_path: Path) -> None:
+    config = toy_config(tmp_path, steps=2, validate_every=0, patients=2)
+    config.write_text(config.read_text().replace('"toy"]', '"site"]'), encoding="utf-8")
+    run = tmp_path / "run"
+    options = [config, "--from-archive", "--data-dir", archive.root, "--run", run]
+    assert train(*options)[0] == ExitCode.OK
+    made = (run / "data" / "manifest.csv").read_bytes()
+    assert made.count(b"\n") == 25
+    assert train(*options)[0] == ExitCode.OK
+    assert (run / "data" / "manifest.csv").read_bytes() == made
+    written = [path for path in run.rglob("*") if path.is_file()]
+    assert all(b"SECRET" not in path.read_bytes().upper() for path in written)
+    assert not any("SECRET" in str(path.relative_to(run)).upper() for path in written)
 
 
 def test_images_must_be_named_in_one_way(data: list[str], tmp_path: Path) -> None:

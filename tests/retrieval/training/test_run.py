@@ -53,10 +53,11 @@ def test_pair_list_is_learned_from(sources: Sources, tmp_path: Path) -> None:
     rows = [row for row in read_manifest(sources.manifest) if row.split is Split.TRAIN]
     pairs = tmp_path / "pairs.csv"
     write_pairs(pairs, rows, make_pairs(rows, AlikeOnPaper(rows), seed=0, quiet=True))
-    config = load_config(toy_config(tmp_path, steps=10, losses='identity = "contrastive"\nhash_weight = 0.0'))
+    losses = 'identity = "contrastive"\nhash_weight = 0.0'
+    config = load_config(toy_config(tmp_path, steps=30, save_every=30, validate_every=30, losses=losses))
     run = open_run(config, replace(sources, pairs=pairs), tmp_path / "run")
     totals = [costs.identity for costs in run.run()]
-    assert sum(totals[-3:]) < sum(totals[:3])
+    assert sum(totals[-10:]) < 0.8 * sum(totals[:10])
 
 
 def test_run_folder_says_how_to_repeat_the_run(sources: Sources, tmp_path: Path) -> None:

@@ -57,5 +57,5 @@ def test_sweep_is_written_as_table_and_picture(tmp_path: Path) -> None:
     write_sweep(tmp_path, RESULTS)
     with (tmp_path / "sweep.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    assert [(row["margin"], row["auc"]) for row in rows] == [("0.1", "0.7"), ("0.5", "0.9"), ("1", "0.8")]
+    assert [(row["margin"], row["auc"]) for row in rows] == [("0.1", "0.7"), ("0.5", "0.9"), ("1.0", "0.8")]
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
