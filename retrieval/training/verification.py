@@ -34,6 +34,8 @@ Encoded = tuple[Sequence[ImageRow], Encodings]
 _CHUNK = 64
 _FALSE_POSITIVE_RATE = 1e-2
 _FOLDS = 3
+# With fewer held-out patients that have several images, a gain says nothing.
+_LEAST_PATIENTS = 20
 # A head is one more thing that can be wrong: share of the log loss to save, or true positive rate to gain.
 _LEAST_SAVED, _LEAST_GAINED = 0.01, 0.005
 
@@ -123,6 +125,8 @@ def fit_verification(
     """
     options = options or HeadOptions()
     try:
+        if sum(_with_several(mine) for mine, _ in validation.values()) < _LEAST_PATIENTS:
+            raise CalibrationInvalid(f"fewer than {_LEAST_PATIENTS} validation patients have two images.")
         chosen = images_to_learn_from(rows, options.images, seed)
         if not len(chosen):
             raise ManifestInvalid("no training patient has two images.")
@@ -210,6 +214,11 @@ def worth(pairs: Mapping[str, Pairs], shares: Mapping[str, float], identity_bits
     return Worth(
         *(float(np.average([v for _, v in found], weights=[s for s, _ in found])) for found in (losses, rates))
     )
+
+
+def _with_several(rows: Sequence[ImageRow]) -> int:
+    """How many patients have several images."""
+    return int((np.bincount(patient_numbers(rows)) > 1).sum())
 
 
 def images_to_learn_from(rows: Sequence[ImageRow], most: int, seed: int) -> npt.NDArray[np.int64]:

@@ -86,7 +86,7 @@ def test_a_head_that_helps_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_too_few_validation_patients_give_no_head(monkeypatch: pytest.MonkeyPatch) -> None:
     people = People(2)
-    assert fitted(monkeypatch, people, images=EXAMS) is None
+    assert fitted(monkeypatch, people, images=15 * EXAMS) is None
 
 
 def fitted(monkeypatch: pytest.MonkeyPatch, held_out: People, images: int = PEOPLE * EXAMS) -> Fitted | None:
