@@ -65,9 +65,9 @@ def draw(found: Aligned, part: Part) -> bytes:
     elif part is Part.OTHER:
         picture = found.other[..., None] * ORANGE
     else:
-        # Beside the other image nothing differs.
+        # So that the blur finds no edge where the other image ends.
         other = np.where(found.covered, found.other, found.new)
-        more = GAIN * (_detail(found.new) - _detail(other))
+        more = np.where(found.covered, GAIN * (_detail(found.new) - _detail(other)), 0.0)
         picture = np.clip(more, 0, 1)[..., None] * BLUE + np.clip(-more, 0, 1)[..., None] * ORANGE
     file = io.BytesIO()
     Image.fromarray(np.rint(255.0 * picture).astype(np.uint8)).save(file, "JPEG", quality=88, subsampling=0)
