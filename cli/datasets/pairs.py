@@ -109,14 +109,14 @@ def _embeddings(named: str, listed: Sequence[ImageRow], chosen: Sequence[int], c
     if path.suffix not in (".npy", ".npz"):
         return _encoded(named, [listed[i] for i in chosen], cache)
     try:
-        with path.open("rb"):
-            stored = np.load(path, allow_pickle=False)
-        if path.suffix == ".npy":
-            if len(stored) != len(listed):
-                raise InputNotUsable(f"{path} holds {len(stored)} embeddings, the manifest {len(listed)} images.")
-            return np.asarray(stored[list(chosen)], dtype=np.float32)
-        place = {str(name): number for number, name in enumerate(stored["file"])}
-        return np.asarray(stored["embedding"][[place[listed[i].file] for i in chosen]], dtype=np.float32)
+        with path.open("rb") as file:
+            stored = np.load(file, allow_pickle=False)
+            if path.suffix == ".npz":
+                place = {str(name): number for number, name in enumerate(stored["file"])}
+                return np.asarray(stored["embedding"][[place[listed[i].file] for i in chosen]], dtype=np.float32)
+        if len(stored) != len(listed):
+            raise InputNotUsable(f"{path} holds {len(stored)} embeddings, the manifest {len(listed)} images.")
+        return np.asarray(stored[list(chosen)], dtype=np.float32)
     except (OSError, ValueError, BadZipFile) as error:
         raise InputNotUsable(f"{path} cannot be read as arrays of embeddings.") from error
     except KeyError as error:
