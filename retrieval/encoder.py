@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +12,11 @@ import numpy.typing as npt
 import torch
 
 from retrieval.codes import pack
-from retrieval.errors import ImageNotUsable
+from retrieval.errors import DeviceFailed, ImageNotUsable
 from retrieval.gate import GateReading
 from retrieval.networks.input import network_input
 from retrieval.preprocess import PREPARED_SIZE
-from retrieval.runtime import BATCH, Forward, computes_bfloat16, place_of
+from retrieval.runtime import BATCH, Forward, computes_bfloat16, is_device_failure, place_of
 from retrieval.weights import DEFAULT_NAME, Loaded, load_weights
 
 
@@ -104,6 +105,7 @@ class Encoder:
 
         Raises:
             ImageNotUsable: another shape or type.
+            DeviceFailed: the GPU broke down; end this process and start another.
         """
         if images.dtype != np.uint8 or images.shape[1:] != (PREPARED_SIZE, PREPARED_SIZE) or not len(images):
             raise ImageNotUsable(
@@ -117,10 +119,22 @@ class Encoder:
     def _encode(
         self, images: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        with torch.inference_mode():
+        with torch.inference_mode(), _device_watched():
             batch = network_input(torch.from_numpy(images.copy()).to(self._device), self._size)
             outputs = self._forward(batch)
             scores = self._gate.scores(outputs, batch)
             embedding = outputs.embedding.cpu().numpy()
             attention = outputs.attention.float().abs().cpu().numpy()
             return embedding, pack(outputs.code.cpu().numpy()), attention, scores
+
+
+@contextmanager
+def _device_watched() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if is_device_failure(error):
+            raise DeviceFailed(
+                f"The GPU failed ({type(error).__name__}); start again, or choose the device cpu."
+            ) from error
+        raise

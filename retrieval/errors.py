@@ -23,6 +23,10 @@ class WeightsNotUsable(RetrievalError):
     """A weight file or its card is missing, or does not fit the network it names."""
 
 
+class DeviceFailed(RetrievalError):
+    """The GPU broke down or ran out of memory: the fault of no image; only a new process can use it again."""
+
+
 class ConfigInvalid(RetrievalError):
     """A training configuration holds a value that cannot be used."""
 

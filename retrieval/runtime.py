@@ -20,6 +20,7 @@ BATCH = 16
 
 _WARMING_PASSES = 3
 _LEAST_COSINE = 0.99
+_DEVICE_WORDS = ("CUDA", "CUBLAS", "CUDNN", "cuDNN")
 
 
 def place_of(device: str) -> torch.device:
@@ -32,6 +33,12 @@ def computes_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def is_device_failure(error: RuntimeError) -> bool:
+    """Whether an error of torch comes from the GPU or its libraries; such a process cannot go on computing there."""
+    named = isinstance(error, getattr(torch, "AcceleratorError", torch.OutOfMemoryError))
+    return named or any(word in str(error) for word in _DEVICE_WORDS)
 
 
 class Forward:

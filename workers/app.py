@@ -13,6 +13,7 @@ from config.broker import Queue, Task, celery_app
 from config.errors import ConfigurationError
 from config.paths import DataDir, data_dir
 from config.settings import load_settings
+from retrieval.errors import DeviceFailed
 from workers import align, maintenance, match, notify, similar
 from workers.batching import EncodeBatches, ids_of
 from workers.readiness import write_ready_file
@@ -56,6 +57,11 @@ def encode_images(requests: list[SimpleRequest]) -> None:
     """Encode a batch of images; the argument of each message is an image's id."""
     try:
         resources.encoder.run(ids_of(request.args for request in requests))
+    except DeviceFailed:
+        # The supervisor starts another process; only a new one can use the device again.
+        logger.critical("the GPU failed, this worker ends and is started again", exc_info=True)
+        logging.shutdown()
+        os._exit(1)
     finally:
         encode_images.finished()
 

@@ -22,6 +22,7 @@ from archive.files import ImageFiles
 from archive.models import Code, Instance
 from archive.states import ImageState
 from config.settings import Settings
+from retrieval.errors import DeviceFailed
 from workers.decode_pool import DecodePool
 from workers.decoder import Decoded, Order, Outcome, Unreadable
 
@@ -118,7 +119,11 @@ class BatchEncoder:
             self._decoding(item)
 
     def run(self, instance_ids: Sequence[int]) -> None:
-        """Bring a batch of images to ENCODED, UNSUITABLE or their next attempt, and hand on what is encoded."""
+        """Bring a batch of images to ENCODED, UNSUITABLE or their next attempt, and hand on what is encoded.
+
+        Raises:
+            DeviceFailed: the GPU broke down; nothing was written down of this batch, and this process cannot go on.
+        """
         with self._database.read() as session:
             items = _items(session, instance_ids)
         for item in items:
@@ -184,6 +189,9 @@ class BatchEncoder:
         try:
             if usable:
                 encodings = self._network.encode(np.stack([decoded.prepared for decoded in usable.values()]))
+        except DeviceFailed:
+            # No fault of these images: no attempt is counted, the next process takes them.
+            raise
         except Exception as error:
             logger.exception("encoding %d images failed", len(usable))
             failure = f"encoding failed: {type(error).__name__}"

@@ -11,7 +11,7 @@ from retrieval.data.cache import prepared_images
 from retrieval.data.manifest import ImageRow, Split, read_manifest
 from retrieval.data.phantoms import phantom_images
 from retrieval.encoder import Encoder, Encodings
-from retrieval.errors import ImageNotUsable, WeightsNotUsable
+from retrieval.errors import DeviceFailed, ImageNotUsable, WeightsNotUsable
 from retrieval.evaluation.encodings import dataset_pairs, encode_all
 from retrieval.evaluation.pairs import numbered
 from retrieval.evaluation.search import search
@@ -105,6 +105,18 @@ def test_wrong_images_do_not_pass_the_gate(encoder: Encoder, chests: np.ndarray)
 def test_images_that_were_not_prepared_are_refused(encoder: Encoder, images: np.ndarray) -> None:
     with pytest.raises(ImageNotUsable, match="Prepared images"):
         encoder.encode(images)
+
+
+def test_a_broken_gpu_is_told_from_a_mistake(chests: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = Encoder.load(device="cpu")
+    for text, expected in (("CUDA error: device-side assert triggered", DeviceFailed), ("a mistake", RuntimeError)):
+
+        def fail(_: object, text: str = text) -> None:
+            raise RuntimeError(text)
+
+        monkeypatch.setattr(encoder, "_forward", fail)
+        with pytest.raises(expected):
+            encoder.encode(chests[:1])
 
 
 def test_missing_weights_are_named() -> None:

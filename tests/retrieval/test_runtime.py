@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from retrieval.networks import AttentionHashNetwork, Backbone
 from retrieval.networks.input import network_input
-from retrieval.runtime import BATCH, Forward, computes_bfloat16, fold_normalisation, place_of
+from retrieval.runtime import BATCH, Forward, computes_bfloat16, fold_normalisation, is_device_failure, place_of
 
 SIZE = 96
 
@@ -72,6 +72,19 @@ def test_forward_is_the_network_in_both_precisions() -> None:
             forward = Forward(copy.deepcopy(one), torch.device("cpu"), half, SIZE)
             assert not forward.recorded
             assert float((forward(batch).embedding * expected).sum(dim=1).min()) > least
+
+
+@pytest.mark.parametrize(
+    ("text", "broken"),
+    [
+        ("CUDA error: an illegal memory access was encountered", True),
+        ("CUDA out of memory. Tried to allocate 2.00 GiB", True),
+        ("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED", True),
+        ("mat1 and mat2 shapes cannot be multiplied", False),
+    ],
+)
+def test_errors_of_the_gpu_are_told_from_errors_of_the_program(text: str, broken: bool) -> None:
+    assert is_device_failure(RuntimeError(text)) is broken
 
 
 def test_automatic_device_is_one_that_exists() -> None:

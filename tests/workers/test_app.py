@@ -107,6 +107,26 @@ def test_a_worker_that_cannot_work_says_why_and_ends(folder: DataDir, settings: 
     assert not (folder.run / "encode.ready").exists()
 
 
+def test_a_worker_whose_gpu_broke_ends_so_that_another_is_started(folder: DataDir) -> None:
+    code = """
+import workers.app
+from retrieval.errors import DeviceFailed
+
+class BrokenDevice:
+    def run(self, ids):
+        raise DeviceFailed("The GPU failed.")
+
+workers.app.resources.encoder = BrokenDevice()
+workers.app.encode_images.run([])
+print("went on")
+"""
+    environ = {**os.environ, "LUNGPRINT_DATA_DIR": str(folder.root)}
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], env=environ, cwd=root, capture_output=True, check=False)
+    assert done.returncode == 1 and b"went on" not in done.stdout
+    assert b"the GPU failed, this worker ends" in done.stderr
+
+
 def test_workers_import_no_network_library_unless_they_encode(folder: DataDir) -> None:
     code = "import sys, workers.app; sys.exit('torch' in sys.modules or 'pynetdicom' in sys.modules)"
     environ = {**os.environ, "LUNGPRINT_DATA_DIR": str(folder.root)}

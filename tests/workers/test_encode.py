@@ -17,6 +17,7 @@ from archive.states import ImageState
 from config.settings import Settings, load_settings
 from dicom_node.wrap import View, twelve_bit
 from retrieval.encoder import Encoder, Encodings
+from retrieval.errors import DeviceFailed
 from retrieval.phantom import random_exam, random_person, render
 from tests.workers.conftest import AddImage, wait_for
 from tests.workers.films import decode_slowly, film, noise, written
@@ -144,12 +145,21 @@ def test_codes_of_other_weights_are_made_anew_and_the_verdict_stays(desk: Desk, 
 
 
 class BrokenNetwork:
-    """A network that runs out of memory."""
+    """A network with a mistake in it."""
 
     model_id = "broken"
 
     def encode(self, images: NDArray[np.uint8]) -> Encodings:
-        raise RuntimeError("CUDA out of memory")
+        raise RuntimeError("a matrix of another size")
+
+
+class BrokenDevice:
+    """A network on a GPU that broke down."""
+
+    model_id = "broken"
+
+    def encode(self, images: NDArray[np.uint8]) -> Encodings:
+        raise DeviceFailed("The GPU failed (AcceleratorError); start again, or choose the device cpu.")
 
 
 def test_a_failing_network_costs_an_attempt_and_loses_nothing(
@@ -160,6 +170,25 @@ def test_a_failing_network_costs_an_attempt_and_loses_nothing(
     desk.encoder.run([instance_id])
     image = desk.image(instance_id)
     assert (image.state, image.attempts) == (ImageState.RECEIVED, 1) and "RuntimeError" in image.reason
+
+
+def test_a_broken_gpu_costs_no_image_an_attempt(
+    database: Database,
+    files: ImageFiles,
+    settings: Settings,
+    pool: DecodePool,
+    network: Encoder,
+    add_image: AddImage,
+) -> None:
+    broken = Desk(database, files, settings, pool, BrokenDevice())
+    ids = [add_image(film(1)), add_image(film(2))]
+    for _ in range(settings.workers.max_attempts + 1):
+        with pytest.raises(DeviceFailed):
+            broken.encoder.run(ids)
+    assert {(broken.image(i).state, broken.image(i).attempts) for i in ids} == {(ImageState.RECEIVED, 0)}
+    after = Desk(database, files, settings, pool, network)
+    after.encoder.run(ids)
+    assert sorted(after.to_match) == ids
 
 
 def test_a_slow_image_comes_back_instead_of_holding_up_the_batch(
