@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +62,22 @@ def codes_of(encoder: Encoder, images: Images, name: str, cache: Path) -> Codes:
     np.savez(partial, embedding=codes.embedding, code=codes.code, suitable=codes.suitable)
     partial.rename(path)
     return codes
+
+
+def kept_vectors(
+    cache: Path, name: str, images: Images, compute: Callable[[], npt.NDArray[np.float32]]
+) -> npt.NDArray[np.float32]:
+    """Vectors float32 (n, d) of prepared images, computed or read from the folder; `name` says what makes them."""
+    path = cache / f"vectors-{name}-{_fingerprint(images)}.npy"
+    if path.is_file():
+        stored: npt.NDArray[np.float32] = np.load(path, allow_pickle=False)
+        return stored
+    vectors = compute()
+    cache.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial.npy")
+    np.save(partial, vectors)
+    partial.rename(path)
+    return vectors
 
 
 def _fingerprint(images: Images) -> str:

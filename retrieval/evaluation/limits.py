@@ -29,6 +29,11 @@ def limits(report: Report, facts: Sequence[Facts], learned: Sequence[str], metho
     for known in facts:
         if known.dataset != TOGETHER or len(facts) == 1:
             said += _of_dataset(known, figures[known.dataset])
+    passing = [f"{_at(row.tpr_at_fpr_1e3)} in `{name}`" for name, row in figures.items()]
+    said.append(
+        f"At a threshold with a false positive rate of 1e-3, an archive of {_ARCHIVE:,} images gives "
+        f"{_ARCHIVE // 1000:,} false matches for each new image. True pairs that pass it: {', '.join(passing)}."
+    )
     errors = {row.dataset: row.expected_calibration_error for row in report.calibration}
     off = [f"`{name}` {error:.2f}" for name, error in errors.items() if error > _UNCALIBRATED]
     if off:
@@ -82,22 +87,20 @@ def _of_dataset(known: Facts, figures: Figures) -> Iterator[str]:
         )
     if known.same_pairs and known.half_from <= max(3, known.speaking // 10):
         yield (
-            f"{name}: {_patients(known.half_from)} of {known.speaking} supply half of the {known.same_pairs} pairs of "
-            f"one person (the first of them {known.largest_share:.0%}). AUC, TPR and EER give every patient one vote; "
-            f"P@1, hits and swaps go by image (P@1 by patient: {share(figures.precision_at_1_by_patient)})."
+            f"{name}: half of the {known.same_pairs} pairs of one person come from {_patients(known.half_from)} of "
+            f"{known.speaking} (the first of them {known.largest_share:.0%}). AUC, TPR and EER give every patient one "
+            f"vote; P@1, hits and swaps go by image (P@1 by patient: {share(figures.precision_at_1_by_patient)})."
         )
     if known.different_pairs:
         yield (
             f"{name}: with {known.different_pairs:,} pairs of two persons, false matches rarer than 1 in "
-            f"{known.different_pairs:,} cannot be seen. At a threshold with a false positive rate of 1e-3, an archive "
-            f"of {_ARCHIVE:,} images would give {_ARCHIVE // 1000:,} false matches for each new image; "
-            f"{_at(figures.tpr_at_fpr_1e3)} of the true ones would pass it."
+            f"{known.different_pairs:,} cannot be seen."
         )
     yield from _of_people(name, known, figures)
     if known.close_strangers:
         yield (
-            f"{name}: {known.close_strangers} pairs of two persons score above nine of ten pairs of one. Some may be "
-            "one person under two numbers: look at the contact sheet before believing or blaming the network."
+            f"{name}: pairs of two persons that score above nine of ten pairs of one: {known.close_strangers}. Some "
+            "may be one person under two numbers: look at the contact sheet before believing or blaming the network."
         )
 
 
@@ -129,7 +132,7 @@ def _of_people(name: str, known: Facts, figures: Figures) -> Iterator[str]:
 
 
 def _at(value: float) -> str:
-    return "an unknown share (too few pairs to measure it)" if np.isnan(value) else f"{value:.0%}"
+    return "an unknown share (too few pairs)" if np.isnan(value) else f"{value:.0%}"
 
 
 def _patients(count: int) -> str:

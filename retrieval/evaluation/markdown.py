@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from retrieval.evaluation.cohort import TOGETHER
 from retrieval.evaluation.protocol import LENGTHS
 from retrieval.evaluation.report import Report, origin_of, share, spanned
 from retrieval.evaluation.shortcuts import BOTH, ONE, ShortcutFigures
@@ -52,9 +53,9 @@ def write_markdown(report: Report, limits: Sequence[str], folder: Path) -> Path:
     return path
 
 
-def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; every cell but the first two is aligned right."""
-    marks = ["---" if i < 2 else "---:" for i in range(len(heading))]
+def table(heading: Sequence[str], rows: Sequence[Sequence[str]], words: int = 2) -> str:
+    """A Markdown table; the first `words` columns are aligned left, the others right."""
+    marks = ["---" if i < words else "---:" for i in range(len(heading))]
     cells = [heading, marks, *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in cells)
 
@@ -87,7 +88,7 @@ def _verification(report: Report) -> Iterator[str]:
             share(f.auc),
         )
         for f in report.figures
-        if f.matched_same_pairs and f.matched_different_pairs
+        if f.matched_same_pairs and f.matched_different_pairs and f.dataset != TOGETHER
     ]
     if matched:
         yield "Two persons only if of one sex and age (± 3 years), all images with known sex and age:"
@@ -169,7 +170,7 @@ def _shortcuts(report: Report, folder: Path) -> Iterator[str]:
         )
         for keeps in (True, False):
             rows = [_shortcut(f) for f in report.shortcuts if f.keeps_person is keeps]
-            yield table(("change", "of", "dataset", "AUC", "change of AUC", "P@1", "change of P@1"), rows)
+            yield table(("change", "of", "dataset", "AUC", "change of AUC", "P@1", "change of P@1"), rows, words=3)
         yield from _picture("shortcuts.png", folder)
 
 

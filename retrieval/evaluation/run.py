@@ -20,7 +20,7 @@ from retrieval.encoder import Encoder
 from retrieval.errors import ManifestInvalid
 from retrieval.evaluation.cohort import LATERAL, Cohort, cohorts
 from retrieval.evaluation.comparators import frozen_vectors, perceptual_hashes, pixel_vectors
-from retrieval.evaluation.encodings import Codes, codes_of
+from retrieval.evaluation.encodings import Codes, codes_of, kept_vectors
 from retrieval.evaluation.facts import learned_from
 from retrieval.evaluation.findings_figures import findings_figures
 from retrieval.evaluation.methods import AnyMethod, Calibrated, Method
@@ -32,7 +32,7 @@ from retrieval.evaluation.report import CalibrationFigures, GateFigures, Report
 from retrieval.evaluation.selection import select
 from retrieval.evaluation.shortcuts import ShortcutFigures, sample, shortcut_figures
 from retrieval.verification import read_verifier
-from retrieval.weights import find_weights, read_card
+from retrieval.weights import find_weights, model_id_of, read_card
 
 EMBEDDING = "embedding"
 GATED = "embedding, gated"
@@ -157,7 +157,10 @@ def _methods(task: Task, images: npt.NDArray[np.uint8], codes: Codes, comparer: 
         name = find_weights(other).stem
         methods.append(Method(name, codes_of(Encoder.load(other), images, name, task.cache).embedding))
     if task.frozen is not None:
-        methods.append(Method("frozen mobilenet_v2", frozen_vectors(images, task.frozen)))
+        frozen = task.frozen
+        name = f"frozen-{model_id_of(frozen)}"
+        vectors = kept_vectors(task.cache, name, images, lambda: frozen_vectors(images, frozen))
+        methods.append(Method("frozen mobilenet_v2", vectors))
     methods.append(Method("pHash", perceptual_hashes(images)))
     methods.append(Method("pixels 32x32", pixel_vectors(images)))
     return methods

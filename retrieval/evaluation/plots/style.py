@@ -69,8 +69,10 @@ def save(figure: Figure, path: Path) -> Path:
 
 
 def methods_of(items: Sequence[Any]) -> list[str]:
-    """Names of the methods in the order in which they first come."""
-    return list(dict.fromkeys(item.method for item in items))
+    """Names of the methods, in the order of the dataset that has most of them."""
+    fullest = max(datasets_of(items), key=lambda name: sum(item.dataset == name for item in items))
+    ordered = [item for item in items if item.dataset == fullest] + list(items)
+    return list(dict.fromkeys(item.method for item in ordered))
 
 
 def datasets_of(items: Sequence[Any]) -> list[str]:

@@ -101,7 +101,8 @@ def test_limits_follow_from_the_facts(report: Report) -> None:
     assert "25% of these are under 18" in said
     assert "14 days apart" in said
     assert "25% of the pairs of one person were taken in two views" in said
-    assert "2 pairs of two persons score above" in said
+    assert "score above nine of ten pairs of one: 2." in said
+    assert "an unknown share (too few pairs) in `nih`" in said
     assert "No dataset comes from elsewhere" in said
     assert "`nih` 0.24" in said
     assert "learned from.**" not in said
