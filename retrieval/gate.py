@@ -44,7 +44,7 @@ REASONS = {
 }
 """What people are told where the gate is sure which kind of wrong image it sees; `NOT_FRONTAL` otherwise."""
 
-_SURE = 0.8
+_SURE = 0.6
 _GRID = 3
 _THUMBNAIL = 12
 
@@ -70,6 +70,7 @@ class Gate:
 
     Attributes:
         centre, scale: float32 (f,), standardise the features.
+        limit: float32 (), the classifier sees features cut to this many deviations, so none decides alone.
         weight: float32 (k, f), bias: float32 (k,): logits of the k kinds of `Seen`.
         directions: float32 (d, f): whitened principal directions of frontal chests.
         least_logit, most_distance, least_detail: float32 (): what a frontal chest must reach.
@@ -77,6 +78,7 @@ class Gate:
 
     centre: Tensor
     scale: Tensor
+    limit: Tensor
     weight: Tensor
     bias: Tensor
     directions: Tensor
@@ -87,9 +89,9 @@ class Gate:
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor]) -> Gate:
         """Restore a gate from `tensors()`; raises KeyError if one is missing, RuntimeError if one does not fit."""
+        if "limit" not in tensors:
+            tensors = tensors | _with_kinds(tensors["weight"], tensors["bias"])
         found = {name: tensors[name].float() for name in cls.__dataclass_fields__}
-        if found["weight"].ndim == 1:
-            found |= _with_kinds(found["weight"], found["bias"])
         if len(found["weight"]) != len(Seen) or len(found["bias"]) != len(Seen):
             raise RuntimeError(f"the gate knows {len(found['weight'])} kinds of images instead of {len(Seen)}")
         return cls(**found)
@@ -105,7 +107,7 @@ class Gate:
             outputs: of the network. images: float (n, 1, h, w), what the network was given.
         """
         features = (gate_features(outputs, images).cpu() - self.centre) / self.scale
-        logits = features @ self.weight.T + self.bias
+        logits = features.clamp(-self.limit, self.limit) @ self.weight.T + self.bias
         distance = (features @ self.directions.T).square().mean(dim=1, keepdim=True).sqrt()
         return torch.cat([logits, distance], dim=1).numpy()
 
@@ -160,4 +162,4 @@ def _with_kinds(weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
     rows[Seen.CHEST] = weight
     levels = torch.full((len(Seen),), never)
     levels[Seen.CHEST], levels[Seen.OTHER] = bias, 0.0
-    return {"weight": rows, "bias": levels}
+    return {"weight": rows, "bias": levels, "limit": torch.tensor(float("inf"))}

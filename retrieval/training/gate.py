@@ -19,6 +19,10 @@ Images = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
 _LOST = 0.01
+_ROOM = 0.3
+_LIMIT = 3.0
+# Inverse regularisation; the weights of all images sum to one, so it does not depend on how many there are.
+_FREEDOM = 6.0
 _DIRECTIONS = 64
 
 
@@ -39,7 +43,9 @@ class GateMaterial:
 
 
 def fit_gate(network: AttentionHashNetwork, size: int, material: GateMaterial) -> Gate:
-    """Fit the classifier and the distance; of no kind of held-out chests does a threshold refuse more than 1 %.
+    """Fit the classifier and the distance.
+
+    Of no kind of held-out chests does a threshold refuse more than 1 %, and each lies some way below that.
 
     Args:
         network: in evaluation mode.
@@ -57,20 +63,22 @@ def fit_gate(network: AttentionHashNetwork, size: int, material: GateMaterial) -
     centre = frontal.mean(axis=0)
     scale = frontal.std(axis=0) + 1e-3
     good, bad, fresh = ((x - centre) / scale for x in (frontal, wrong, held_out))
-    weight, bias = _classifier(good, _balanced(material.frontal_kinds), bad, material.wrong_kinds)
+    known, others, judged = (np.clip(x, -_LIMIT, _LIMIT) for x in (good, bad, fresh))
+    weight, bias = _classifier(known, _balanced(material.frontal_kinds), others, material.wrong_kinds)
     directions = _whitened(good, _balanced(material.frontal_kinds))
-    logit = _lowest(chest_logit(fresh @ weight.T + bias), material.held_out_kinds)
+    logit = _lowest(chest_logit(judged @ weight.T + bias), material.held_out_kinds)
     distance = -_lowest(-np.sqrt(((fresh @ directions.T) ** 2).mean(axis=1)), material.held_out_kinds)
     least_detail = _lowest(np.array([detail(image) for image in material.held_out]), material.held_out_kinds)
     return Gate(
         centre=torch.from_numpy(centre),
         scale=torch.from_numpy(scale),
+        limit=torch.tensor(_LIMIT),
         weight=torch.from_numpy(weight.astype(np.float32)),
         bias=torch.from_numpy(bias.astype(np.float32)),
         directions=torch.from_numpy(directions.astype(np.float32)),
-        least_logit=torch.tensor(min(0.0, logit)),
-        most_distance=torch.tensor(1.3 * distance),
-        least_detail=torch.tensor(0.7 * least_detail),
+        least_logit=torch.tensor(logit - _ROOM * abs(logit)),
+        most_distance=torch.tensor((1 + _ROOM) * distance),
+        least_detail=torch.tensor((1 - _ROOM) * least_detail),
     )
 
 
@@ -80,8 +88,10 @@ def _classifier(good: Floats, shares: Floats, bad: Floats, kinds: Sequence[Seen]
     In the order of `Seen`; a kind without images is never seen.
     """
     labels = np.concatenate([np.full(len(good), int(Seen.CHEST)), np.array(kinds, dtype=int)])
-    weights = np.concatenate([shares, _balanced([kind.name for kind in kinds])]) * len(labels) / 2
-    fitted = LogisticRegression(C=0.01, max_iter=300).fit(np.concatenate([good, bad]), labels, sample_weight=weights)
+    weights = np.concatenate([shares, _balanced([kind.name for kind in kinds])]) / 2
+    fitted = LogisticRegression(C=_FREEDOM, max_iter=300).fit(
+        np.concatenate([good, bad]), labels, sample_weight=weights
+    )
     weight, bias = np.zeros((len(Seen), good.shape[1])), np.full(len(Seen), -1e4)
     weight[fitted.classes_], bias[fitted.classes_] = fitted.coef_, fitted.intercept_
     return weight, bias
@@ -90,7 +100,7 @@ def _classifier(good: Floats, shares: Floats, bad: Floats, kinds: Sequence[Seen]
 def _lowest(values: Floats, kinds: Sequence[str]) -> float:
     """The 1st percentile of the kind whose 1st percentile is lowest."""
     names = np.array(kinds)
-    return float(min(np.quantile(values[names == name], _LOST) for name in np.unique(names)))
+    return float(min(np.quantile(values[names == name], _LOST, method="lower") for name in np.unique(names)))
 
 
 def _features(network: AttentionHashNetwork, size: int, images: Images, name: str) -> npt.NDArray[np.float32]:
