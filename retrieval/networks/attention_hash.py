@@ -13,6 +13,7 @@ from retrieval.networks.attention import SpatialAttention
 from retrieval.networks.backbone import Backbone
 from retrieval.networks.pooling import GeneralisedMeanPool
 from retrieval.networks.refine import Refine
+from retrieval.networks.regions import RegionPool
 
 
 class Outputs(NamedTuple):
@@ -42,6 +43,12 @@ class AttentionHashNetwork(nn.Module):
         bits: code length, a multiple of 16 (two halves of whole bytes).
         findings: number C of findings in the classification layer.
         mean, std: what the backbone's weights expect of RGB input in [0, 1].
+        regions, window: of the regional half of the embedding, see `RegionPool`; with 0 regions there is none.
+
+    The identity embedding has two halves of equal length and weight: one sees the deep map as a whole (what there is),
+    one the shallow map by regions (which rib runs where). Each is L2-normalised, so the cosine of two embeddings is the
+    mean of the halves' cosines. While training, `hash_trains_backbone` says whether the gradient of the hash branch
+    reaches the backbone, as in the paper.
 
     Sources: P1 (Siamese comparison), P4 (attention, fusion, hash layer).
     """
@@ -57,13 +64,20 @@ class AttentionHashNetwork(nn.Module):
         findings: int = 4,
         mean: Sequence[float] = (0.5, 0.5, 0.5),
         std: Sequence[float] = (0.5, 0.5, 0.5),
+        regions: int = 0,
+        window: float = 0.4,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.register_buffer("mean", torch.tensor(list(mean)).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(list(std)).view(1, 3, 1, 1), persistent=False)
         self.pool = GeneralisedMeanPool()
-        self.identity = nn.Linear(backbone.channels, embedding_dim)
+        halves = 2 if regions else 1
+        self.identity = nn.Linear(backbone.channels, embedding_dim // halves)
+        self.region_pool = RegionPool(regions, window) if regions else None
+        self.region_identity = (
+            nn.Linear(backbone.shallow_channels * regions**2, embedding_dim // halves) if regions else None
+        )
         self.local_pool = nn.MaxPool2d(kernel_size=3, stride=1, padding=1)
         self.attention = SpatialAttention()
         self.refine_global = Refine(backbone.channels)
@@ -71,14 +85,21 @@ class AttentionHashNetwork(nn.Module):
         self.fusion = nn.Sequential(nn.Linear(512, 512), nn.ReLU())
         self.hash = nn.Linear(512, bits)
         self.classifier = nn.Linear(bits, findings)
+        self.hash_trains_backbone = True
 
     def forward(self, images: Tensor) -> Outputs:
         """Encode images: float (n, 1, h, w), grey in [0, 1]."""
         shallow, deep = self.backbone((images - self.mean) / self.std)
-        embedding = functional.normalize(self.identity(self.pool(deep)).float(), dim=1)
-        code, attention = self._hash(deep)
+        code, attention = self._hash(deep if self.hash_trains_backbone else deep.detach())
         findings = self.classifier(code).float()
-        return Outputs(embedding, code.float(), findings, attention.squeeze(1), shallow, deep)
+        return Outputs(self._embedding(shallow, deep), code.float(), findings, attention.squeeze(1), shallow, deep)
+
+    def _embedding(self, shallow: Tensor, deep: Tensor) -> Tensor:
+        whole = functional.normalize(self.identity(self.pool(deep)).float(), dim=1)
+        if self.region_pool is None or self.region_identity is None:
+            return whole
+        regional = functional.normalize(self.region_identity(self.region_pool(shallow)).float(), dim=1)
+        return functional.normalize(torch.cat([regional, whole], dim=1), dim=1)
 
     def _hash(self, deep: Tensor) -> tuple[Tensor, Tensor]:
         strongest = self.local_pool(deep)

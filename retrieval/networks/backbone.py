@@ -20,20 +20,24 @@ class Backbone(nn.Module):
     """Feature maps of a torchvision model: `mobilenet_v2`, `resnet18`, `resnet50`, `efficientnet_b4`, ...
 
     Any model with a `features` sequence or with ResNet's stages can be used. `pretrained` takes torchvision's own
-    ImageNet weights (downloaded on first use); for a file use `load_torchvision_file`.
+    ImageNet weights (downloaded on first use); for a file use `load_torchvision_file`. `split` is the number of stages
+    in the shallow part; half of them if None.
 
     Raises:
-        WeightsNotUsable: torchvision has no model of that name, or not one of these two shapes.
+        WeightsNotUsable: torchvision has no model of that name, or not one of these two shapes, or not so many stages.
     """
 
-    def __init__(self, name: str, pretrained: bool = False) -> None:
+    def __init__(self, name: str, pretrained: bool = False, split: int | None = None) -> None:
         super().__init__()
         if name not in models.list_models(module=models):
             raise WeightsNotUsable(f"torchvision has no classifier named {name!r}; try resnet50 or mobilenet_v2.")
         model = models.get_model(name, weights="DEFAULT" if pretrained else None)
         stages, prefix = _stages(model, name)
-        half = len(stages) // 2
+        half = len(stages) // 2 if split is None else split
+        if not 1 <= half < len(stages):
+            raise WeightsNotUsable(f"{name} has {len(stages)} stages; split must leave some on both sides, not {half}.")
         self.name = name
+        self._frozen: list[nn.Module] = []
         self.shallow = nn.Sequential(*(stage for _, stage in stages[:half]))
         self.deep = nn.Sequential(*(stage for _, stage in stages[half:]))
         self._source_names = [f"{prefix}{key}" for key, _ in stages]
@@ -55,6 +59,19 @@ class Backbone(nn.Module):
         """
         shallow = self.shallow(images)
         return shallow, self.deep(shallow)
+
+    def freeze(self, stages: int) -> None:
+        """Leave the first stages as they are while training, their normalisation statistics included."""
+        self._frozen = [*self.shallow, *self.deep][:stages]
+        for stage in self._frozen:
+            stage.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Switch to training or evaluation; frozen stages stay in evaluation."""
+        super().train(mode)
+        for stage in self._frozen:
+            stage.eval()
+        return self
 
     def load_torchvision_file(self, path: Path) -> None:
         """Load a safetensors file that holds a torchvision state dict of this model; classifier layers are ignored.

@@ -28,12 +28,22 @@ def build_network(config: NetworkConfig, start: Path | None = None) -> Attention
     Raises:
         WeightsNotUsable: no such backbone, or `start` does not fit it.
     """
-    backbone = Backbone(config.backbone)
+    backbone = Backbone(config.backbone, split=config.split or None)
     if start is not None:
         backbone.load_torchvision_file(start)
-    return AttentionHashNetwork(
-        backbone, config.embedding_dim, config.bits, len(FINDINGS), mean=config.mean, std=config.std
+    backbone.freeze(config.frozen)
+    network = AttentionHashNetwork(
+        backbone,
+        config.embedding_dim,
+        config.bits,
+        len(FINDINGS),
+        mean=config.mean,
+        std=config.std,
+        regions=config.regions,
+        window=config.window,
     )
+    network.hash_trains_backbone = config.hash_trains_backbone
+    return network
 
 
 def averaged_network(config: TrainingConfig, checkpoint: Path) -> AttentionHashNetwork:

@@ -41,19 +41,32 @@ class Kept(StrEnum):
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Which network: see `AttentionHashNetwork`; mean and std belong to the backbone's starting weights."""
+    """Which network: see `AttentionHashNetwork`; mean and std belong to the backbone's starting weights.
+
+    Attributes:
+        split: stages in the shallow part of the backbone; 0 for half of them.
+        frozen: stages at the start of the backbone that keep their starting weights.
+        hash_trains_backbone: whether the gradient of the hash branch reaches the backbone, as in P4.
+    """
 
     backbone: str = "mobilenet_v2"
     embedding_dim: int = 256
     bits: int = 128
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    split: int = 0
+    regions: int = 0
+    window: float = 0.4
+    frozen: int = 0
+    hash_trains_backbone: bool = True
 
     def __post_init__(self) -> None:
         if self.bits < 16 or self.bits % 16:
             raise ConfigInvalid(f"bits must be a multiple of 16, not {self.bits}.")
         if self.embedding_dim < 1:
             raise ConfigInvalid(f"embedding_dim must be at least 1, not {self.embedding_dim}.")
+        if self.regions and self.embedding_dim % 2:
+            raise ConfigInvalid(f"With regions, embedding_dim must be even, not {self.embedding_dim}.")
 
 
 @dataclass(frozen=True)

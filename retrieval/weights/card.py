@@ -19,7 +19,8 @@ class Card:
 
     Attributes:
         name: of the weight file.
-        backbone: torchvision's name. embedding_dim, bits, findings: see `AttentionHashNetwork`.
+        backbone: torchvision's name. split: stages of its shallow part, half of them if None.
+        embedding_dim, bits, findings, regions, window: see `AttentionHashNetwork`.
         mean, std: of RGB input in [0, 1], length 3. input_size: side of the square the network works at, pixels.
     """
 
@@ -31,6 +32,9 @@ class Card:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     input_size: int
+    split: int | None = None
+    regions: int = 0
+    window: float = 0.4
 
 
 def find_weights(name_or_path: str | Path) -> Path:
@@ -82,6 +86,9 @@ def read_card(weights: Path) -> Card:
             mean=tuple(network["mean"]),
             std=tuple(network["std"]),
             input_size=int(network["input_size"]),
+            split=int(network["split"]) if "split" in network else None,
+            regions=int(network.get("regions", 0)),
+            window=float(network.get("window", 0.4)),
         )
     except OSError as error:
         raise WeightsNotUsable(f"The weight file {weights} has no card {path.name} beside it.") from error

@@ -45,7 +45,14 @@ def load_weights(name_or_path: str | Path) -> Loaded:
     try:
         stored = load_file(path)
         network = AttentionHashNetwork(
-            Backbone(card.backbone), card.embedding_dim, card.bits, len(card.findings), card.mean, card.std
+            Backbone(card.backbone, split=card.split),
+            card.embedding_dim,
+            card.bits,
+            len(card.findings),
+            card.mean,
+            card.std,
+            card.regions,
+            card.window,
         )
         network.load_state_dict(_part(stored, _NETWORK))
         gate = Gate.from_tensors(_part(stored, _GATE))

@@ -38,3 +38,29 @@ def test_grey_input_is_normalised_as_the_backbone_expects() -> None:
     network.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     network(torch.full((1, 1, 96, 96), 0.6))
     assert torch.allclose(seen[0][0, :, 0, 0], torch.tensor([1.0, 1.6, 0.3]))
+
+
+def test_the_cosine_of_two_embeddings_is_the_mean_of_the_halves() -> None:
+    torch.manual_seed(0)
+    network = AttentionHashNetwork(Backbone("resnet18", split=7), embedding_dim=32, bits=16, regions=3).eval()
+    first, second = network(torch.rand(2, 1, 96, 96)).embedding
+    halves = [torch.cosine_similarity(a, b, dim=0) for a, b in zip(first.chunk(2), second.chunk(2), strict=True)]
+    assert torch.isclose(first @ second, (halves[0] + halves[1]) / 2, atol=1e-6)
+
+
+def test_the_hash_branch_can_leave_the_backbone_alone() -> None:
+    network = AttentionHashNetwork(Backbone("resnet18"), embedding_dim=16, bits=16).train()
+    network.hash_trains_backbone = False
+    network(torch.rand(2, 1, 96, 96)).code.sum().backward()
+    assert all(parameter.grad is None for parameter in network.backbone.parameters())
+    assert network.hash.weight.grad is not None
+
+
+def test_frozen_stages_do_not_move() -> None:
+    network = AttentionHashNetwork(Backbone("resnet18"), embedding_dim=16, bits=16)
+    network.backbone.freeze(2)
+    before = {key: value.clone() for key, value in network.backbone.shallow[:2].state_dict().items()}
+    network.train()(torch.rand(2, 1, 96, 96)).embedding[:, 0].sum().backward()
+    assert all(parameter.grad is None for parameter in network.backbone.shallow[:2].parameters())
+    assert next(network.backbone.deep.parameters()).grad is not None
+    assert all(torch.equal(value, before[key]) for key, value in network.backbone.shallow[:2].state_dict().items())

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from retrieval.errors import ManifestInvalid
+from retrieval.networks import AttentionHashNetwork, Backbone
+from retrieval.training.discriminant import discriminant, fit_regions
+
+
+def people(count: int, images: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The person lies in two weak coordinates; two strong ones change with every image."""
+    rng = np.random.default_rng(seed)
+    patients = np.repeat(np.arange(count), images)
+    person = rng.normal(size=(count, 2))[patients]
+    exam = 10 * rng.normal(size=(len(patients), 2))
+    return np.concatenate([person + 0.05 * rng.normal(size=person.shape), exam], axis=1), patients
+
+
+def nearest_is_same(values: np.ndarray, patients: np.ndarray) -> float:
+    unit = values / np.linalg.norm(values, axis=1, keepdims=True)
+    similarity = unit @ unit.T
+    np.fill_diagonal(similarity, -2)
+    return float((patients[similarity.argmax(axis=1)] == patients).mean())
+
+
+def test_directions_tell_patients_that_were_not_seen_apart() -> None:
+    features, patients = people(60, 4)
+    centre, directions = discriminant(features, patients, np.full(len(patients), "adult"), 2)
+    fresh, theirs = people(10, 4, seed=1)
+    assert nearest_is_same(fresh - centre, theirs) < 0.4
+    assert nearest_is_same((fresh - centre) @ directions, theirs) > 0.7
+
+
+def test_a_large_kind_does_not_drown_a_small_one() -> None:
+    features, patients = people(30, 2)
+    again = np.concatenate([features] * 5)
+    kinds = np.array(["child"] * 60 + ["adult"] * 240)
+    numbers = np.concatenate([patients + 100 * k for k in range(5)])
+    _, alike = discriminant(again, numbers, kinds, 2)
+    _, single = discriminant(again, numbers, np.full(300, "one"), 2)
+    assert np.allclose(np.abs(alike), np.abs(single), atol=1e-6)
+
+
+def test_patients_with_one_image_teach_nothing() -> None:
+    features, _ = people(10, 1)
+    with pytest.raises(ManifestInvalid, match="two images"):
+        discriminant(features, np.arange(10), np.full(10, "adult"), 2)
+
+
+def test_the_layer_gives_the_projection() -> None:
+    torch.manual_seed(0)
+    network = AttentionHashNetwork(Backbone("squeezenet1_1", split=5), embedding_dim=16, bits=16, regions=2)
+    images = np.random.default_rng(0).integers(0, 256, (12, 64, 64)).astype(np.uint8)
+    before = network.region_identity.weight.clone()
+    fit_regions(network, images, np.repeat(np.arange(4), 3), np.full(12, "adult"), 64)
+    assert not torch.equal(network.region_identity.weight, before)
+    assert not network.training
