@@ -49,6 +49,8 @@ peers:
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.ingest $(ARGS)
 	$(BIN)/python -m benchmarks.pipeline $(ARGS)
+	$(BIN)/python -m benchmarks.gate $(ARGS)
+	$(BIN)/python -m benchmarks.encode $(ARGS)
 
 clean:
 	rm -rf $(VENV) .demo
