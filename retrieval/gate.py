@@ -89,8 +89,6 @@ class Gate:
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor]) -> Gate:
         """Restore a gate from `tensors()`; raises KeyError if one is missing, RuntimeError if one does not fit."""
-        if "limit" not in tensors:
-            tensors = tensors | _with_kinds(tensors["weight"], tensors["bias"])
         found = {name: tensors[name].float() for name in cls.__dataclass_fields__}
         if len(found["weight"]) != len(Seen) or len(found["bias"]) != len(Seen):
             raise RuntimeError(f"the gate knows {len(found['weight'])} kinds of images instead of {len(Seen)}")
@@ -153,13 +151,3 @@ def detail(image: npt.NDArray[np.uint8]) -> float:
     small = cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
     coarse = cv2.GaussianBlur(small, (0, 0), 4.0)
     return float(np.std(small - coarse))
-
-
-def _with_kinds(weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
-    """The classifier of a weight file of version 0.1, which told frontal chests from the rest: same decisions."""
-    never = -1e4
-    rows = torch.zeros(len(Seen), len(weight))
-    rows[Seen.CHEST] = weight
-    levels = torch.full((len(Seen),), never)
-    levels[Seen.CHEST], levels[Seen.OTHER] = bias, 0.0
-    return {"weight": rows, "bias": levels, "limit": torch.tensor(float("inf"))}

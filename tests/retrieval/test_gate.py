@@ -86,15 +86,6 @@ def test_a_gate_with_other_kinds_is_refused() -> None:
         Gate.from_tensors(gate().tensors() | {"weight": torch.ones(3, 4), "bias": torch.ones(3)})
 
 
-def test_a_gate_of_version_0_1_decides_as_it_did() -> None:
-    old = {name: value for name, value in gate().tensors().items() if name != "limit"}
-    old |= {"weight": torch.tensor([1.0, -2.0, 0.5, 3.0]), "bias": torch.tensor(0.25)}
-    features = torch.tensor([[0.3, 7.0, -1.0, 2.0], [1.0, -9.0, 0.0, 4.0]])
-    restored = Gate.from_tensors(old)
-    logits = features.clamp(-restored.limit, restored.limit) @ restored.weight.T + restored.bias
-    assert chest_logit(logits.numpy()) == pytest.approx((features @ old["weight"] + 0.25).numpy(), abs=1e-4)
-
-
 def test_reading_with_a_missing_reason_is_refused() -> None:
     with pytest.raises(ImageNotUsable):
         GateReading(np.array([True, False]), (None, None))

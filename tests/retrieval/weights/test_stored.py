@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from retrieval.errors import WeightsNotUsable
-from retrieval.gate import Gate
+from retrieval.gate import Gate, Seen
 from retrieval.networks.verification import VerificationHead
 from retrieval.training.build import build_network
 from retrieval.training.config import NetworkConfig
@@ -26,7 +26,7 @@ input_size = 96
 
 
 def gate() -> Gate:
-    return Gate(*(torch.ones(3) for _ in Gate.__dataclass_fields__))
+    return Gate(*(torch.ones(len(Seen)) for _ in Gate.__dataclass_fields__))
 
 
 @pytest.fixture
