@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from retrieval.data.augment import Augmentation
@@ -49,3 +50,18 @@ def test_corner_boxes_cover_a_corner_only() -> None:
     changed = (covered - 128 / 255).abs() > 1e-3
     assert not changed[:, 16:48, 16:48].any()
     assert changed.any(dim=(1, 2)).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("change", ["warp", "haze", "tube", "clahe", "coarse"])
+def test_what_is_asked_for_changes_the_image_and_repeats_itself(change: str) -> None:
+    images = torch.randint(0, 256, (4, 64, 64), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    strength = {"warp": 0.05, "haze": 0.2}.get(change, 1.0)
+
+    def augmented(**changes: float) -> torch.Tensor:
+        still = dict.fromkeys(Augmentation.__dataclass_fields__, 0.0)
+        return Augmentation(**(still | changes)).apply(images, 64, torch.Generator().manual_seed(2))
+
+    moved = augmented(**{change: strength})
+    assert moved.min() >= 0 and moved.max() <= 1
+    assert not torch.allclose(moved, augmented(), atol=1e-3)
+    assert torch.equal(moved, augmented(**{change: strength}))
