@@ -8,11 +8,12 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from config.errors import ConfigurationError
 
@@ -33,17 +34,51 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Right(StrEnum):
+    """What a peer may ask of this node."""
+
+    ECHO = "echo"
+    STORE = "store"
+    COMMIT = "commit"
+
+
 class Peer(Section):
-    """A DICOM node that may send: its AE title and its address or network."""
+    """A DICOM node: where it calls from, what it may do, and where it is called.
+
+    Attributes:
+        ae_title: its AE title, in both directions.
+        address: the address or network that it calls from.
+        may: what it may ask of this node.
+        tls: whether it is accepted over TLS alone, and called over TLS.
+        certificate_name: name that its certificate must carry (a DNS name of its, or its common name); "" = any.
+        host: where it is called; "" = its `address`.
+        port: where it is called; 0 = never.
+    """
 
     ae_title: AETitle
     address: str
+    may: tuple[Right, ...] = tuple(Right)
+    tls: bool = False
+    certificate_name: str = ""
+    host: str = ""
+    port: Port = 0
 
     @field_validator("address")
     @classmethod
     def _is_network(cls, value: str) -> str:
         ipaddress.ip_network(value, strict=False)
         return value
+
+    @model_validator(mode="after")
+    def _has_one_address_to_call(self) -> Peer:
+        if self.port and not self.host and ipaddress.ip_network(self.address, strict=False).num_addresses > 1:
+            raise ValueError("a peer with a port and a network as its address needs a host, by which it is called")
+        return self
+
+    @property
+    def called_host(self) -> str:
+        """Where this node calls it: a host name or an IP address."""
+        return self.host or str(ipaddress.ip_network(self.address, strict=False).network_address)
 
 
 class Dicom(Section):
@@ -64,6 +99,27 @@ class Dicom(Section):
         if self.host != "auto":
             return self.host
         return "0.0.0.0" if self.peers else "127.0.0.1"
+
+
+class Tls(Section):
+    """Encrypted associations with certificates on both sides."""
+
+    port: Port
+    certificate: str
+    key: str
+    authorities: str
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Tls:
+        given = [bool(value) for value in (self.certificate, self.key, self.authorities)]
+        if any(given) != all(given) or (self.port and not all(given)):
+            raise ValueError("TLS needs all three of certificate, key and authorities")
+        return self
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there are certificates to work with."""
+        return bool(self.certificate)
 
 
 class Decoding(Section):
@@ -156,6 +212,7 @@ class Settings(Section):
     """All options of one system; see `config/lungprint.toml` for the meaning of each."""
 
     dicom: Dicom
+    tls: Tls
     decoding: Decoding
     encoder: EncoderOptions
     index: IndexOptions
@@ -166,6 +223,12 @@ class Settings(Section):
     workers: Workers
     notify: Notify
     log: Log
+
+    @model_validator(mode="after")
+    def _has_certificates_for_its_peers(self) -> Settings:
+        if not self.tls.is_set and any(peer.tls for peer in self.dicom.peers):
+            raise ValueError("a peer has tls = true, so the section [tls] must name certificate, key and authorities")
+        return self
 
 
 def shipped_options() -> str:
@@ -226,11 +289,19 @@ def load_settings(
     try:
         return Settings.model_validate(options)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(
-            f"Option {where} has the value {first['input']!r}, which is not usable: {first['msg']}."
-        ) from error
+        raise ConfigurationError(_what_is_wrong(error)) from error
+
+
+def _what_is_wrong(error: ValidationError) -> str:
+    """The first thing that is wrong, in one sentence; whole sections are not quoted, they may hold passwords."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    text = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":
+        return f"Option {where} is missing."
+    if isinstance(first["input"], Mapping):
+        return f"The options{' ' + where if where else ''} do not go together: {text}."
+    return f"Option {where} has the value {first['input']!r}, which is not usable: {text}."
 
 
 def _read_site_file(path: Path) -> Mapping[str, Any]:

@@ -7,6 +7,8 @@ the length that a PDU claims, and ends the association when a file cannot be wri
 
 from __future__ import annotations
 
+import logging
+import ssl
 from functools import partial
 
 from pydicom.uid import UID
@@ -15,16 +17,32 @@ from pynetdicom.association import Association
 from pynetdicom.events import EventHandlerType
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
-from dicom_node.connection import ImageSocket
+from dicom_node.connection import ImageSocket, SecureImageSocket
 from dicom_node.messages import ImageDimse
 from dicom_node.spool import Spool
+from dicom_node.tls import Certificates, why
 from dicom_node.upper_layer import ImageDul
+
+logger = logging.getLogger(__name__)
 
 
 class ImageRequestHandler(RequestHandler):
     """Makes the association for a connection out of the parts above."""
 
     server: ImageServer
+
+    def handle(self) -> None:
+        """Secure the connection if this is a TLS port, in this connection's own thread, and begin the association."""
+        if self.server.certificates is not None:
+            # Whoever does not finish the handshake is left alone by then.
+            self.request.settimeout(self.ae.acse_timeout)
+            try:
+                self.request = self.server.certificates.accepting().wrap_socket(self.request, server_side=True)
+            except OSError as error:
+                logger.warning("A connection from %s could not be secured: %s.", self.client_address[0], why(error))
+                self.server.shutdown_request(self.request)
+                return
+        super().handle()
 
     def _create_association(self) -> Association:
         association = super()._create_association()
@@ -34,12 +52,16 @@ class ImageRequestHandler(RequestHandler):
         # The timers are the upper layer's: setting a time-out again hands it to the new one.
         association.acse_timeout = self.ae.acse_timeout
         association.network_timeout = self.ae.network_timeout
-        association.set_socket(ImageSocket(association, self.request, self.ae.network_timeout))
+        kind = SecureImageSocket if isinstance(self.request, ssl.SSLSocket) else ImageSocket
+        association.set_socket(kind(association, self.request, self.ae.network_timeout))
         return association
 
 
 class ImageServer(ThreadedAssociationServer):
     """Accepts connections, each an association of its own that streams into the spool.
+
+    Args:
+        certificates: of a port for TLS; None = the port is not encrypted.
 
     Raises:
         OSError: the address cannot be bound.
@@ -48,9 +70,15 @@ class ImageServer(ThreadedAssociationServer):
     request_queue_size = 128
 
     def __init__(
-        self, ae: ApplicationEntity, address: tuple[str, int], spool: Spool, handlers: list[EventHandlerType]
+        self,
+        ae: ApplicationEntity,
+        address: tuple[str, int],
+        spool: Spool,
+        handlers: list[EventHandlerType],
+        certificates: Certificates | None = None,
     ) -> None:
         self.spool = spool
+        self.certificates = certificates
         super().__init__(
             ae,
             address,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import struct
 from typing import cast
 
@@ -11,6 +12,8 @@ from pynetdicom.association import Association
 from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import AssociationSocket
+
+from dicom_node.tls import names_of_peer
 
 
 class ImageSocket(AssociationSocket):
@@ -68,6 +71,11 @@ class ImageSocket(AssociationSocket):
             filled += count
         return filled
 
+    @property
+    def peer_names(self) -> frozenset[str] | None:
+        """The names in the peer's certificate; None without TLS."""
+        return names_of_peer(self.socket)
+
     def acknowledge(self) -> None:
         """Acknowledge at once what has come: senders that wait for it (Nagle) lose 40 ms with each small PDU otherwise.
 
@@ -75,6 +83,30 @@ class ImageSocket(AssociationSocket):
         """
         if self.socket is not None:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+
+class SecureImageSocket(ImageSocket):
+    """The same over TLS, which gives a record at a time and keeps what was not asked for."""
+
+    def __init__(self, assoc: Association, client_socket: ssl.SSLSocket, idle_seconds: float | None) -> None:
+        super().__init__(assoc, client_socket, idle_seconds)
+        # OpenSSL would go on waiting when the kernel's time-out has passed.
+        client_socket.settimeout(idle_seconds)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether there is something to read, what TLS has taken from the connection already included."""
+        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            return True
+        return super().wait(seconds)
+
+    def recv_into(self, view: memoryview) -> int:
+        """As `ImageSocket.recv_into`."""
+        if self.socket is None:
+            raise OSError("the connection is closed")
+        filled = 0
+        while filled < len(view) and (count := self.socket.recv_into(view[filled:])):
+            filled += count
+        return filled
 
 
 class ReceivedData(P_DATA_TF):

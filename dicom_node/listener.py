@@ -20,17 +20,20 @@ from config.paths import DataDir, data_dir
 from config.settings import Settings, load_settings
 from dicom_node.announcer import Announcer
 from dicom_node.association import ImageServer, is_answering, prefer_as_proposed
+from dicom_node.connection import ImageSocket
 from dicom_node.discretion import keep_values_private
-from dicom_node.peers import Peers
+from dicom_node.peers import Caller, Peers, Rejection
 from dicom_node.services import (
     IMPLEMENTATION_UID,
     IMPLEMENTATION_VERSION,
     STORAGE_CLASSES,
     TRANSFER_SYNTAXES,
     VERIFICATION,
+    may_ask,
 )
 from dicom_node.spool import Spool
 from dicom_node.storage import Storage
+from dicom_node.tls import Certificates
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +43,6 @@ REQUEST_SECONDS = 30.0
 # At the end: for answers that are being worked out, and for announcements that wait.
 FINISH_SECONDS = 10.0
 ANNOUNCE_SECONDS = 1.0
-
-# A-ASSOCIATE-RJ (PS3.8 9.3.4): permanent, by the service user, calling AE title not recognised.
-_UNKNOWN_CALLER = (0x01, 0x01, 0x03)
 
 
 class Listener:
@@ -58,7 +58,13 @@ class Listener:
         self._storage = Storage(settings, folder, database, self._announcer.announce)
         self._spool = Spool(folder, settings.dicom.min_free_mib * MIB)
         self._ae = _application_entity(settings)
-        self._server: ImageServer | None = None
+        self._certificates = Certificates(settings.tls) if settings.tls.port else None
+        self._servers: list[ImageServer] = []
+
+    @property
+    def tls_port(self) -> int | None:
+        """The port that is listened on for TLS, if any."""
+        return int(self._servers[1].server_address[1]) if len(self._servers) > 1 else None
 
     def start(self) -> tuple[str, int]:
         """Begin to accept associations; returns the address that is listened on.
@@ -69,47 +75,58 @@ class Listener:
         swept = self._spool.sweep()
         if swept:
             logger.info("Removed %d files that were half received; they were never acknowledged.", swept)
-        dicom = self._settings.dicom
         handlers: list[EventHandlerType] = [
             (evt.EVT_REQUESTED, self._check_peer),
             (evt.EVT_ACCEPTED, _log_accepted),
             (evt.EVT_REJECTED, _log_rejected),
             (evt.EVT_C_STORE, self._storage.handle_store),
         ]
-        try:
-            server = ImageServer(self._ae, (dicom.bind_host, dicom.port), self._spool, handlers)
-        except OSError as error:
-            raise ConfigurationError(
-                f"The DICOM port {dicom.port} on {dicom.bind_host} cannot be used: {error.strerror}."
-            ) from error
-        self._server = server
-        self._ae._servers.append(server)
+        servers = [self._server(self._settings.dicom.port, handlers, None)]
+        if self._certificates is not None:
+            servers.append(self._server(self._settings.tls.port, handlers, self._certificates))
+        self._servers = servers
         self._announcer.start()
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
-        host, port = server.server_address[:2]
+        for server in servers:
+            self._ae._servers.append(server)
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
+        host, port = servers[0].server_address[:2]
         return str(host), int(port)
+
+    def _server(self, port: int, handlers: list[EventHandlerType], certificates: Certificates | None) -> ImageServer:
+        host = self._settings.dicom.bind_host
+        try:
+            return ImageServer(self._ae, (host, port), self._spool, handlers, certificates)
+        except OSError as error:
+            kind = "DICOM" if certificates is None else "TLS"
+            raise ConfigurationError(f"The {kind} port {port} on {host} cannot be used: {error.strerror}.") from error
 
     def stop(self) -> None:
         """Accept nothing more, answer what is complete, abort the rest; what was not answered will be sent again."""
-        if self._server is None:
+        if not self._servers:
             return
-        self._server.shutdown()
+        for server in self._servers:
+            server.shutdown()
         until = time.monotonic() + FINISH_SECONDS
         while time.monotonic() < until and any(map(is_answering, self._ae.active_associations)):
             time.sleep(0.01)
         for association in self._ae.active_associations:
             association.abort()
         self._announcer.stop(ANNOUNCE_SECONDS)
-        self._server = None
+        self._servers.clear()
 
     def _check_peer(self, event: Event) -> None:
-        caller, _, address = _who(event)
-        if self._peers.permits(caller, address):
-            prefer_as_proposed(event.assoc)
+        title, _, address = _who(event)
+        connection = event.assoc.dul.socket
+        names = connection.peer_names if isinstance(connection, ImageSocket) else None
+        rights = self._peers.admit(Caller(title, address, names))
+        if isinstance(rights, Rejection):
+            logger.warning("Rejected an association of %r at %s: %s.", title, address, rights.words)
+            event.assoc.acse.send_reject(*rights.codes)
+            event.assoc.kill()
             return
-        logger.warning("Rejected an association of %r at %s: not a known peer.", caller, address)
-        event.assoc.acse.send_reject(*_UNKNOWN_CALLER)
-        event.assoc.kill()
+        offered = event.assoc.acceptor.supported_contexts
+        event.assoc.acceptor.supported_contexts = [one for one in offered if may_ask(one.abstract_syntax, rights)]
+        prefer_as_proposed(event.assoc)
 
 
 def _application_entity(settings: Settings) -> AE:
@@ -170,7 +187,8 @@ def serve(settings: Settings, folder: DataDir) -> None:
     database.migrate()
     listener = Listener(settings, folder, database)
     host, port = listener.start()
-    logger.info("Listening as %s on %s:%d.", settings.dicom.ae_title, host, port)
+    secured = "" if listener.tls_port is None else f", and over TLS on port {listener.tls_port}"
+    logger.info("Listening as %s on %s:%d%s.", settings.dicom.ae_title, host, port, secured)
     ended.wait()
     logger.info("Stopping.")
     listener.stop()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -26,7 +28,12 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
+from config.settings import Right
+
 VERIFICATION = UID("1.2.840.10008.1.1")
+STORAGE_COMMITMENT = UID("1.2.840.10008.1.20.1")
+# The one instance of the Storage Commitment Push Model (PS3.4 J.3.5).
+STORAGE_COMMITMENT_INSTANCE = UID("1.2.840.10008.1.20.1.1")
 
 # The multi-frame Secondary Capture classes are refused at negotiation: a chest X-ray is one frame.
 STORAGE_CLASSES: tuple[UID, ...] = (
@@ -58,3 +65,9 @@ TRANSFER_SYNTAXES: tuple[UID, ...] = (
 # How this software names itself to its peers (PS3.7 D.3.3.2).
 IMPLEMENTATION_UID = UID("2.25.152530476423107562935871940583210457711")
 IMPLEMENTATION_VERSION = "LUNGPRINT_1"
+
+
+def may_ask(abstract_syntax: UID | None, rights: Collection[Right]) -> bool:
+    """Whether these rights allow a SOP class to be negotiated; what is no other service is storage."""
+    needed = {VERIFICATION: Right.ECHO, STORAGE_COMMITMENT: Right.COMMIT}
+    return abstract_syntax is not None and needed.get(abstract_syntax, Right.STORE) in rights

@@ -96,6 +96,11 @@ def test_variables_that_are_no_options_are_left_alone(tmp_path: Path) -> None:
         ({"LUNGPRINT_LOG_LEVEL": "loud"}, "log.level"),
         ({"LUNGPRINT_ENCODER_DEVICE": "tpu"}, "encoder.device"),
         ({"LUNGPRINT_DICOM_PEERS": '[{"ae_title": "A", "address": "pacs.local"}]'}, "dicom.peers.0.address"),
+        ({"LUNGPRINT_DICOM_PEERS": '[{"ae_title": "A", "address": "10.0.0.1", "may": ["read"]}]'}, "peers.0.may"),
+        ({"LUNGPRINT_DICOM_PEERS": '[{"ae_title": "A", "address": "10.0.0.0/8", "port": 104}]'}, "needs a host"),
+        ({"LUNGPRINT_DICOM_PEERS": '[{"ae_title": "A", "address": "10.0.0.1", "tls": true}]'}, "[tls]"),
+        ({"LUNGPRINT_TLS_PORT": "2762"}, "certificate, key and authorities"),
+        ({"LUNGPRINT_TLS_CERTIFICATE": "/etc/c.pem", "LUNGPRINT_TLS_KEY": "/etc/k.pem"}, "all three"),
     ],
 )
 def test_a_wrong_variable_stops_with_one_sentence_that_names_it(

@@ -27,11 +27,12 @@ class Sender:
     """Sends to one listener.
 
     Attributes:
-        port: where it listens.
+        port: where it listens. tls_port: where it listens for TLS.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls_port: int | None = None) -> None:
         self.port = port
+        self.tls_port = tls_port
 
     @contextmanager
     def association(
@@ -96,14 +97,16 @@ def pdu(*values: tuple[int, bytes]) -> bytes:
 
 
 @contextmanager
-def listening(folder: DataDir, database: Database, **options: Any) -> Iterator[Sender]:
-    """A listener with these options of the section `dicom`, on a free port."""
+def listening(
+    folder: DataDir, database: Database, tls: dict[str, Any] | None = None, **options: Any
+) -> Iterator[Sender]:
+    """A listener with these options of the section `dicom`, and of the section `tls`, on a free port."""
     keep_values_private()
     with_defaults = {"port": 0, "min_free_mib": 0, **options}
-    settings: Settings = load_settings(folder.root, environ={}, flags={"dicom": with_defaults})
+    settings: Settings = load_settings(folder.root, environ={}, flags={"dicom": with_defaults, "tls": tls or {}})
     listener = Listener(settings, folder, database)
     _, port = listener.start()
     try:
-        yield Sender(port)
+        yield Sender(port, listener.tls_port)
     finally:
         listener.stop()
