@@ -101,7 +101,7 @@ def _by_findings(
     owner: IndexOwner, bits: NDArray[np.uint8], vector: NDArray[np.float32], person: int, k: int
 ) -> NDArray[np.int64]:
     rows = np.flatnonzero(owner.rows.persons != person)
-    distances = hamming(findings_half(owner.rows.codes), findings_half(bits))[rows]
+    distances = owner.rows.findings.distances(findings_half(bits), len(owner.rows))[rows]
     edge = np.partition(distances, k - 1)[k - 1] if len(rows) > k else len(bits) * 8
     # Of too many images at the edge, the latest are looked at.
     near = np.concatenate([np.flatnonzero(distances < edge), np.flatnonzero(distances == edge)[-MOST_TIES:]])

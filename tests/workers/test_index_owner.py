@@ -20,6 +20,7 @@ from archive.states import ImageState
 from config.paths import DataDir
 from config.settings import Settings
 from retrieval.calibration import Calibration, calibration_beside
+from retrieval.errors import IndexInputInvalid
 from retrieval.index.snapshot import snapshots
 from retrieval.verification import PREFIX
 from retrieval.weights.card import find_weights, model_id_of, read_card
@@ -248,3 +249,27 @@ def test_rows_grow_and_count_persons() -> None:
     rows.add(np.array([3]), np.array([99]), np.zeros((1, 2), np.uint8))
     assert len(rows) == 5000 and rows.images_of(3) == 713 and rows.images_of(99) == 1
     assert 4999 in rows and 5000 not in rows
+
+
+def test_rows_that_leave_are_gone_and_the_others_keep_what_is_theirs() -> None:
+    rows = GalleryRows(code_bytes=4)
+    ids = np.arange(100, 3100)
+    codes = np.random.default_rng(0).integers(0, 256, (3000, 4), dtype=np.uint8)
+    rows.add(ids, ids % 10, codes)
+    rows.remove(np.array([100, 3099, 5, 200, 200]))
+    left = np.setdiff1d(ids, [100, 3099, 200])
+    assert len(rows) == 2997 and sorted(rows.ids.tolist()) == left.tolist() and 200 not in rows
+    persons, kept = rows.at(left)
+    assert np.array_equal(persons, left % 10) and np.array_equal(kept, codes[left - 100])
+    assert rows.images_of(0) == 298 and np.bincount(rows.persons).tolist() == [298, *[300] * 8, 299]
+    assert rows.findings.nearest(codes[7, 2:], rows.ids, 1).hammings.tolist() == [0]
+    rows.remove(left)
+    assert len(rows) == rows.person_count == 0
+
+
+@pytest.mark.parametrize(("ids", "length"), [([1, 1], 4), ([1, 2], 2)])
+def test_rows_that_do_not_fit_are_refused_and_change_nothing(ids: list[int], length: int) -> None:
+    rows = GalleryRows(code_bytes=4)
+    with pytest.raises(IndexInputInvalid):
+        rows.add(np.array(ids), np.array([7, 7]), np.zeros((2, length), np.uint8))
+    assert len(rows) == rows.person_count == 0
