@@ -10,12 +10,12 @@ from typing import Any
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, joinedload
 
-from archive.models import Alert, Disposition, Instance, Notification, Series, now
+from archive.models import Alert, Disposition, Instance, Series, now
+from archive.notifications import enqueue
 from archive.states import AlertKind, AlertState
 from config.errors import LungprintError
 from config.settings import Settings, VerdictOptions
 
-WEBHOOK = "webhook"
 LONGEST_KEY = 96
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -84,7 +84,7 @@ def raise_alert(session: Session, settings: Settings, finding: Finding, at: date
     A finding that comes again with a higher probability updates its alert as long as nobody has decided about it;
     one that is already decided stays as it is. Estimates are OPEN within the alert budget, else HELD (see
     `_within_budget`); facts (`Finding.is_fact`) are never wrong, so they are always OPEN and use up no budget. An
-    alert that becomes OPEN gets a message to the webhook, where one is configured.
+    alert that becomes OPEN gets a message in the outbox for each channel that is configured.
 
     Args:
         session: of `Database.write`.
@@ -106,7 +106,7 @@ def raise_alert(session: Session, settings: Settings, finding: Finding, at: date
         _describe(alert, finding)
     if alert.state is AlertState.HELD and (finding.is_fact or _within_budget(session, settings.verdict, alert)):
         alert.state = AlertState.OPEN
-        _notify(session, settings, alert)
+        enqueue(session, settings, alert)
     session.flush()
     return alert
 
@@ -201,11 +201,3 @@ def _window_start(session: Session, studies: int) -> datetime:
             if len(seen) >= studies and matched_at is not None:
                 return matched_at
     return _BEGINNING
-
-
-def _notify(session: Session, settings: Settings, alert: Alert) -> None:
-    if not settings.notify.webhook_url:
-        return
-    sent = select(Notification.id).where(Notification.alert_pk == alert.id, Notification.target == WEBHOOK)
-    if session.scalar(sent) is None:
-        session.add(Notification(alert_pk=alert.id, target=WEBHOOK))

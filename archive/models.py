@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import (
     JSON,
@@ -20,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from archive.states import AlertKind, AlertState, ImageState, NotificationState, Role
+from archive.states import AlertKind, AlertState, Channel, ImageState, NotificationState, Role
 
 # Top, bottom, left and right bound of a part of an image, as shares of its height or width in [0, 1].
 Box = tuple[float, float, float, float]
@@ -231,17 +232,22 @@ class Disposition(Base):
 
 
 class Notification(Base):
-    """A message about an alert to another system, kept until it is delivered."""
+    """A message about an alert that is to go out, kept until it is delivered; all of them are the outbox."""
 
     __tablename__ = "notifications"
     __table_args__ = (UniqueConstraint("alert_pk", "target"), Index("ix_notifications_state_due", "state", "due_at"))
 
     id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(String(36), default=lambda: str(uuid4()))
     alert_pk: Mapped[int] = mapped_column(ForeignKey("alerts.id"))
-    target: Mapped[str] = mapped_column(String(32))
+    channel: Mapped[Channel] = mapped_column("target", _enum(Channel))
+    batch: Mapped[str] = mapped_column(String(32), default="")  # messages with the same one go out together
     state: Mapped[NotificationState] = mapped_column(_enum(NotificationState), default=NotificationState.PENDING)
     attempts: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     due_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    leased_until: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+    sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
     reason: Mapped[str] = mapped_column(String(256), default="")
 
     alert: Mapped[Alert] = relationship()

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from archive.models import WHOLE, Box, Code, Instance, now
 from archive.states import ImageState, check_step
-from config.settings import Workers
+from config.settings import Retries, Workers
 
 # The direct way (a message to the next worker) is given this long before the reconciler helps.
 GRACE_SECONDS = 15.0
@@ -110,7 +110,7 @@ def record_failure(session: Session, instance_id: int, reason: str, options: Wor
     return instance.state
 
 
-def pause_after(attempts: int, options: Workers) -> float:
+def pause_after(attempts: int, options: Retries) -> float:
     """Seconds to wait after the given number of failed attempts, at least one: doubled each time, up to a limit."""
     doublings = min(attempts - 1, 60)
     return float(min(options.retry_seconds * 2.0**doublings, options.retry_max_seconds))

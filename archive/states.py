@@ -68,6 +68,13 @@ class AlertState(StrEnum):
 WAITING = (AlertState.OPEN, AlertState.UNDER_INVESTIGATION)
 
 
+class Channel(StrEnum):
+    """A way on which messages about alerts leave."""
+
+    WEBHOOK = "webhook"
+    EMAIL = "email"
+
+
 class NotificationState(StrEnum):
     """What has become of a message to another system."""
 

@@ -23,6 +23,7 @@ SUMMARIES = {
     "similar": "Find images that look like a given one.",
     "evaluate": "Measure how well persons are recognised in images of known patients.",
     "dead-letters": "Images that were given up, and another try for them.",
+    "messages": "Messages about alerts that wait or were given up, and another try for them.",
     "user": "Add, list or disable users of the dashboard.",
     "dataset": "Turn images of your own into training and evaluation data.",
     "config": "Show the options in effect, or write an option file.",

@@ -25,6 +25,8 @@ AETitle = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[^\\\x00-\x1f]+$")
 ]
 Port = Annotated[int, Field(ge=0, le=65535)]
+WebAddress = Annotated[str, StringConstraints(pattern=r"^(https?://\S+)?$")]
+MailAddress = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
@@ -186,20 +188,55 @@ class Database(Section):
     url: str
 
 
-class Workers(Section):
-    """Retries and reconciliation."""
+class Retries(Section):
+    """How often something is tried, and the pauses between."""
 
     max_attempts: int = Field(ge=1, le=100)
     retry_seconds: float = Field(gt=0)
     retry_max_seconds: float = Field(gt=0)
+
+
+class Workers(Retries):
+    """Retries and reconciliation of images."""
+
     reconcile_seconds: float = Field(gt=0)
 
 
-class Notify(Section):
-    """Messages to other systems."""
+class Outbox(Retries):
+    """Retries of messages to other systems."""
 
-    webhook_url: Annotated[str, StringConstraints(pattern=r"^(https?://\S+)?$")]
+    timeout_seconds: float = Field(gt=0, le=300)
+
+
+class Notify(Section):
+    """The webhook, and what messages of every kind say."""
+
+    webhook_url: WebAddress
     webhook_secret: str
+    webhook_patient_data: bool
+    dashboard_url: WebAddress
+
+
+class Email(Section):
+    """E-mail about alerts."""
+
+    host: str
+    port: Port
+    security: Literal["starttls", "tls", "none"]
+    user: str
+    password: str
+    ca_file: str
+    sender: str
+    recipients: tuple[MailAddress, ...]
+    digest_minutes: int = Field(ge=0, le=7 * 24 * 60)
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Email:
+        if self.host and not (self.sender and self.recipients):
+            raise ValueError("e-mail needs a sender and at least one of recipients")
+        if self.password and self.security == "none":
+            raise ValueError("a password is not sent without TLS; set security to starttls or tls")
+        return self
 
 
 class Log(Section):
@@ -221,7 +258,9 @@ class Settings(Section):
     redis: Redis
     database: Database
     workers: Workers
+    outbox: Outbox
     notify: Notify
+    email: Email
     log: Log
 
     @model_validator(mode="after")

@@ -112,7 +112,7 @@ def make_preview(instance_id: int) -> None:
 @app.task(name=str(Task.NOTIFY))
 def send_notification(notification_id: int) -> None:
     """Deliver a message to another system."""
-    notify.notify(resources.database, _settings, notification_id)
+    notify.notify(resources.desk, notification_id)
 
 
 @signals.setup_logging.connect

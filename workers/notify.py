@@ -1,101 +1,55 @@
-"""Tells another system about an alert: a signed webhook without patient data, tried until it is delivered."""
+"""Delivers what is in the outbox, each message on its channel, until the other system has taken it."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
 import logging
-import urllib.error
-import urllib.request
-from http.client import HTTPException
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from archive import notifications
-from archive.database import Database
 from archive.notifications import Message
-from config.errors import LungprintError
-from config.settings import Settings
+from archive.states import Channel
+from workers import mail, webhook
+from workers.delivery import Desk, NotDelivered
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = 10.0
-SIGNATURE_HEADER = "X-Lungprint-Signature"
-DELIVERY_HEADER = "X-Lungprint-Delivery"
+CHANNELS: Mapping[Channel, Callable[[Desk, Sequence[Message]], None]] = {
+    Channel.WEBHOOK: webhook.deliver,
+    Channel.EMAIL: mail.deliver,
+}
 
 
-class NotDelivered(LungprintError):
-    """The other system did not accept a message; the text names no URL, which may hold a key."""
+def notify(desk: Desk, notification_id: int) -> bool:
+    """Deliver one message, with those that go out together with it, or plan its next attempt.
 
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirected POST would arrive as a GET, or somewhere nobody configured."""
-
-    def redirect_request(self, *_: Any) -> None:
-        """Refuse; urllib then raises the redirect as an HTTP error."""
-
-
-def notify(database: Database, settings: Settings, notification_id: int) -> bool:
-    """Deliver one message, or plan its next attempt; one that was delivered is never sent again.
+    A message that was delivered is never sent again; one that another worker has is left to it.
 
     Returns:
-        whether the message was delivered by this call.
+        whether it was delivered by this call.
     """
-    with database.read() as session:
-        message = notifications.pending(session, notification_id)
-    if message is None:
+    with desk.database.write() as session:
+        messages = notifications.claim(session, notification_id)
+    if not messages:
         return False
     try:
-        post(settings.notify.webhook_url, settings.notify.webhook_secret, message)
+        CHANNELS[messages[0].channel](desk, messages)
     except NotDelivered as error:
-        with database.write() as session:
-            state = notifications.record_failure(session, notification_id, str(error), settings.workers)
-        logger.warning("message %d about alert %d is %s: %s", notification_id, message.alert_id, state, error)
+        _failed(desk, messages, str(error))
         return False
-    with database.write() as session:
-        notifications.record_sent(session, notification_id)
+    except Exception as error:
+        # Whatever is wrong with one message, it must end as a dead letter that somebody sees.
+        logger.exception("message %d was not made", notification_id)
+        _failed(desk, messages, f"the message could not be made ({type(error).__name__})")
+        return False
+    with desk.database.write() as session:
+        notifications.record_sent(session, messages)
     return True
 
 
-def post(url: str, secret: str, message: Message) -> None:
-    """POST a message as JSON.
-
-    The header X-Lungprint-Delivery is the same for every attempt, so that a receiver can drop a repetition;
-    X-Lungprint-Signature is `sha256=` and the hex HMAC-SHA256 of the body under the secret.
-
-    Raises:
-        NotDelivered: no URL is set, no answer came, or one other than 2xx.
-    """
-    if not url:
-        raise NotDelivered("no webhook is configured any more")
-    payload = body(message)
-    headers = {"Content-Type": "application/json", DELIVERY_HEADER: str(message.notification_id)}
-    if secret:
-        headers[SIGNATURE_HEADER] = signature(payload, secret)
-    request = urllib.request.Request(url, payload, headers, method="POST")
-    try:
-        with urllib.request.build_opener(_NoRedirects).open(request, timeout=TIMEOUT_SECONDS) as response:
-            response.read(1024)
-    except urllib.error.HTTPError as error:
-        raise NotDelivered(f"the webhook answered with HTTP status {error.code}") from error
-    except (urllib.error.URLError, HTTPException, OSError) as error:
-        cause = getattr(error, "reason", error)
-        raise NotDelivered(f"the webhook did not answer ({type(cause).__name__})") from error
-
-
-def body(message: Message) -> bytes:
-    """What is sent: which alert, of what kind, how probable, since when, and where the dashboard shows it."""
-    return json.dumps(
-        {
-            "alert": message.alert_id,
-            "kind": message.kind,
-            "probability": message.probability,
-            "created": message.created_at.isoformat(),
-            "path": f"/alerts/{message.alert_id}",
-        }
-    ).encode()
-
-
-def signature(payload: bytes, secret: str) -> str:
-    """`sha256=` and the hex HMAC-SHA256 of a payload."""
-    return "sha256=" + hmac.new(secret.encode(), payload, hashlib.sha256).hexdigest()
+def _failed(desk: Desk, messages: Sequence[Message], reason: str) -> None:
+    with desk.database.write() as session:
+        state = notifications.record_failure(session, messages, reason, desk.settings.outbox)
+    first = messages[0]
+    logger.warning(
+        "message %d (%s) about alert %d is %s: %s", first.notification_id, first.channel, first.alert_id, state, reason
+    )

@@ -14,7 +14,9 @@ from archive.files import ImageFiles
 from config.broker import Queue, Task, redis_url
 from config.paths import DataDir
 from config.settings import Settings
+from workers import maintenance
 from workers.decode_pool import DecodePool
+from workers.delivery import Desk
 from workers.encode import BatchEncoder
 from workers.index_owner import IndexOwner, open_owner
 
@@ -48,6 +50,15 @@ class Resources:
         pool = DecodePool(self.settings.decoding)
         self._stack.callback(pool.close)
         return pool
+
+    @property
+    def desk(self) -> Desk:
+        """What messages to other systems are made from."""
+
+        def make_preview(instance_id: int) -> bool:
+            return maintenance.make_preview(self.database, self.files, self.decoders, self.settings, instance_id)
+
+        return Desk(self.database, self.settings, self.folder, make_preview)
 
     @cached_property
     def encoder(self) -> BatchEncoder:

@@ -42,6 +42,7 @@ def test_secrets_are_never_shown(tmp_path: Path) -> None:
         "LUNGPRINT_DATABASE_URL": "postgresql+psycopg://lp:hunter2@db/lungprint",
         "LUNGPRINT_REDIS_URL": "redis://:hunter2@queue:6379/0",
         "LUNGPRINT_NOTIFY_WEBHOOK_SECRET": "hunter2",
+        "LUNGPRINT_EMAIL_PASSWORD": "hunter2",
         "LUNGPRINT_NOTIFY_WEBHOOK_URL": "https://chat.example/services/hunter2",
     }
     for arguments in (["show"], ["show", "--json"]):

@@ -148,3 +148,21 @@ def test_settings_cannot_change_while_the_system_runs(tmp_path: Path) -> None:
 def test_a_redis_url_that_is_none_is_one_plain_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"redis\.url"):
         load_settings(tmp_path, environ={"LUNGPRINT_REDIS_URL": "foo"})
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"HOST": "mail.example"}, "a sender and at least one of recipients"),
+        ({"SECURITY": "none"}, "without TLS"),
+    ],
+)
+def test_unfinished_e_mail_options_stop_with_one_sentence_without_the_password(
+    tmp_path: Path, options: dict[str, str], named: str
+) -> None:
+    given = {"LUNGPRINT_EMAIL_PASSWORD": "hunter2"} | {
+        f"LUNGPRINT_EMAIL_{name}": text for name, text in options.items()
+    }
+    with pytest.raises(ConfigurationError, match="The options email do not go together") as caught:
+        load_settings(tmp_path, environ=given)
+    assert named in str(caught.value) and "hunter2" not in str(caught.value)
