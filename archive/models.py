@@ -281,6 +281,30 @@ class AuditEvent(Base):
     address: Mapped[str] = mapped_column(String(64), default="")
 
 
+class Commitment(Base):
+    """A peer's request to commit to the safekeeping of images, kept until the report about it is delivered."""
+
+    __tablename__ = "commitments"
+    __table_args__ = (
+        UniqueConstraint("peer", "transaction_uid", "digest"),
+        Index("ix_commitments_state_due", "state", "due_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    peer: Mapped[str] = mapped_column(String(16))
+    transaction_uid: Mapped[str] = mapped_column(String(64))
+    digest: Mapped[str] = mapped_column(String(64))  # of the list, so that the same request again is known
+    references: Mapped[list[list[str]]] = mapped_column(JSON)  # SOP Class UID, SOP Instance UID
+    is_repetition: Mapped[bool] = mapped_column(default=False)  # the transaction UID was used for another list
+    state: Mapped[NotificationState] = mapped_column(_enum(NotificationState), default=NotificationState.PENDING)
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    reason: Mapped[str] = mapped_column(String(256), default="")
+    requested_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+    failures: Mapped[int | None] = mapped_column(default=None)
+
+
 class BackfilledFile(Base):
     """A file that a backfill has dealt with, so that it can go on where it stopped; paths may name patients."""
 

@@ -24,8 +24,8 @@ class Task(StrEnum):
     """A task's name, by which other packages ask for it; arguments are JSON.
 
     ENCODE(instance id), MATCH(instance id), SIMILAR({"instance": id} or {"embedding": base64, "code": base64}, k),
-    ALIGN({"first": id, "second": id}), NOTIFY(notification id), RECONCILE(), REFRESH(), SNAPSHOT(),
-    PREVIEW(instance id).
+    ALIGN({"first": id, "second": id}), NOTIFY(notification id), COMMIT(commitment id), RECONCILE(), REFRESH(),
+    SNAPSHOT(), PREVIEW(instance id).
     """
 
     ENCODE = "encode.image"
@@ -34,6 +34,7 @@ class Task(StrEnum):
     ALIGN = "query.align"
     SNAPSHOT = "match.snapshot"
     NOTIFY = "notify.send"
+    COMMIT = "notify.commit"
     RECONCILE = "maintenance.reconcile"
     REFRESH = "encode.refresh"
     PREVIEW = "maintenance.preview"
@@ -46,6 +47,7 @@ ROUTES = {
     Task.SIMILAR: Queue.QUERY,
     Task.ALIGN: Queue.QUERY,
     Task.NOTIFY: Queue.NOTIFY,
+    Task.COMMIT: Queue.NOTIFY,
     Task.RECONCILE: Queue.MAINTENANCE,
     Task.REFRESH: Queue.ENCODE,
     Task.PREVIEW: Queue.MAINTENANCE,

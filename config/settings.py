@@ -124,6 +124,12 @@ class Tls(Section):
         return bool(self.certificate)
 
 
+class CommitmentOptions(Section):
+    """Storage commitment."""
+
+    retry_days: int = Field(ge=1, le=365)
+
+
 class Decoding(Section):
     """From a file to pixels."""
 
@@ -250,6 +256,7 @@ class Settings(Section):
 
     dicom: Dicom
     tls: Tls
+    commitment: CommitmentOptions
     decoding: Decoding
     encoder: EncoderOptions
     index: IndexOptions

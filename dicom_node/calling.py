@@ -136,6 +136,8 @@ def _why(association: Association, connected: bool) -> str:
     if association.is_rejected and isinstance(answer, A_ASSOCIATE):
         reason = _REASONS.get((answer.result_source or 0, answer.diagnostic or 0), "for a reason that is not known")
         return f"rejects associations: {reason}"
+    if association.rejected_contexts and not association.accepted_contexts:
+        return "offers none of the services that are asked of it"
     return "ended the association before it was open" if connected else "cannot be reached"
 
 

@@ -20,6 +20,7 @@ from config.paths import DataDir, data_dir
 from config.settings import Settings, load_settings
 from dicom_node.announcer import Announcer
 from dicom_node.association import ImageServer, is_answering, prefer_as_proposed
+from dicom_node.commitment_scp import CommitmentProvider
 from dicom_node.connection import ImageSocket
 from dicom_node.discretion import keep_values_private
 from dicom_node.peers import Caller, Peers, Rejection
@@ -27,6 +28,7 @@ from dicom_node.services import (
     IMPLEMENTATION_UID,
     IMPLEMENTATION_VERSION,
     STORAGE_CLASSES,
+    STORAGE_COMMITMENT,
     TRANSFER_SYNTAXES,
     VERIFICATION,
     may_ask,
@@ -46,7 +48,7 @@ ANNOUNCE_SECONDS = 1.0
 
 
 class Listener:
-    """Accepts associations from known peers and answers C-ECHO and C-STORE.
+    """Accepts associations from known peers and answers C-ECHO, C-STORE and requests for storage commitment.
 
     The spool's leftovers are swept when it is made, so there is one listener for a data folder.
     """
@@ -56,6 +58,7 @@ class Listener:
         self._peers = Peers(settings.dicom.peers)
         self._announcer = Announcer(celery_app(settings, folder))
         self._storage = Storage(settings, folder, database, self._announcer.announce)
+        self._commitments = CommitmentProvider(folder, database)
         self._spool = Spool(folder, settings.dicom.min_free_mib * MIB)
         self._ae = _application_entity(settings)
         self._certificates = Certificates(settings.tls) if settings.tls.port else None
@@ -80,12 +83,14 @@ class Listener:
             (evt.EVT_ACCEPTED, _log_accepted),
             (evt.EVT_REJECTED, _log_rejected),
             (evt.EVT_C_STORE, self._storage.handle_store),
+            (evt.EVT_N_ACTION, self._commitments.handle_action),
         ]
         servers = [self._server(self._settings.dicom.port, handlers, None)]
         if self._certificates is not None:
             servers.append(self._server(self._settings.tls.port, handlers, self._certificates))
         self._servers = servers
         self._announcer.start()
+        self._commitments.start()
         for server in servers:
             self._ae._servers.append(server)
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
@@ -111,6 +116,7 @@ class Listener:
             time.sleep(0.01)
         for association in self._ae.active_associations:
             association.abort()
+        self._commitments.stop()
         self._announcer.stop(ANNOUNCE_SECONDS)
         self._servers.clear()
 
@@ -140,6 +146,7 @@ def _application_entity(settings: Settings) -> AE:
     ae.network_timeout = dicom.idle_seconds
     ae.acse_timeout = min(REQUEST_SECONDS, dicom.idle_seconds)
     ae.add_supported_context(VERIFICATION)
+    ae.add_supported_context(STORAGE_COMMITMENT)
     for storage_class in STORAGE_CLASSES:
         ae.add_supported_context(storage_class, list(TRANSFER_SYNTAXES))
     return ae

@@ -1,4 +1,4 @@
-"""The answers that this node gives to a C-STORE request (PS3.4 B.2.3, PS3.7 C)."""
+"""The answers that this node gives: to a C-STORE request (PS3.4 B.2.3, PS3.7 C), and about a commitment."""
 
 from __future__ import annotations
 
@@ -13,3 +13,23 @@ class StoreStatus(IntEnum):
     OUT_OF_RESOURCES = 0xA700
     MISMATCH = 0xA900
     UNREADABLE = 0xC210
+
+
+class CommitStatus(IntEnum):
+    """Status of one N-ACTION response of storage commitment (PS3.4 J.3.2, PS3.7 10.1.4)."""
+
+    SUCCESS = 0x0000
+    PROCESSING_FAILURE = 0x0110
+    NO_SUCH_INSTANCE = 0x0112
+    INVALID_ARGUMENT = 0x0115
+    NO_SUCH_ACTION = 0x0123
+
+
+class CommitFailure(IntEnum):
+    """Failure Reason (0008,1197) of one image in an N-EVENT-REPORT of storage commitment (PS3.3 C.14.1.1)."""
+
+    PROCESSING_FAILURE = 0x0110
+    NO_SUCH_INSTANCE = 0x0112
+    CLASS_INSTANCE_CONFLICT = 0x0119
+    CLASS_NOT_SUPPORTED = 0x0122
+    DUPLICATE_TRANSACTION = 0x0131

@@ -14,7 +14,7 @@ from config.errors import ConfigurationError
 from config.paths import DataDir, data_dir
 from config.settings import load_settings
 from retrieval.errors import DeviceFailed
-from workers import align, maintenance, match, notify, similar
+from workers import align, commit, maintenance, match, notify, similar
 from workers.batching import EncodeBatches, ids_of
 from workers.readiness import write_ready_file
 from workers.resources import Resources
@@ -113,6 +113,12 @@ def make_preview(instance_id: int) -> None:
 def send_notification(notification_id: int) -> None:
     """Deliver a message to another system."""
     notify.notify(resources.desk, notification_id)
+
+
+@app.task(name=str(Task.COMMIT))
+def report_commitment(commitment_id: int) -> None:
+    """Tell a peer which of its images are safe."""
+    commit.report_commitment(resources.database, resources.files, _settings, commitment_id)
 
 
 @signals.setup_logging.connect

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
-from archive import notifications, progress
+from archive import commitments, notifications, progress
 from archive.database import Database
 from archive.files import ImageFiles
 from archive.models import Instance
@@ -49,13 +49,14 @@ def reconcile(database: Database, length: Length, send: Send) -> int:
             handed_on += _hand_on(task, ids, send)
             with database.write() as session:
                 progress.postpone(session, ids, HANDED_ON_SECONDS)
-    room = FULL_QUEUE - length(Queue.NOTIFY)
-    if room > 0:
-        with database.read() as session:
-            ids = notifications.due(session, room)
-        handed_on += _hand_on(Task.NOTIFY, ids, send)
-        with database.write() as session:
-            notifications.postpone(session, ids, HANDED_ON_SECONDS)
+    for messages, task in ((notifications, Task.NOTIFY), (commitments, Task.COMMIT)):
+        room = FULL_QUEUE - length(Queue.NOTIFY)
+        if room > 0:
+            with database.read() as session:
+                ids = messages.due(session, room)
+            handed_on += _hand_on(task, ids, send)
+            with database.write() as session:
+                messages.postpone(session, ids, HANDED_ON_SECONDS)
     return handed_on
 
 

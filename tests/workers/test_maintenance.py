@@ -10,6 +10,7 @@ import redis
 from kombu.exceptions import OperationalError
 from sqlalchemy import update
 
+from archive import commitments
 from archive.database import Database
 from archive.files import ImageFiles
 from archive.models import Code, Instance, now
@@ -44,6 +45,16 @@ def test_what_just_arrived_is_left_to_the_direct_way(
 ) -> None:
     add_image(b"one")
     assert look(resources, database) == 0 and resources.length(Queue.ENCODE) == 0
+
+
+def test_a_commitment_report_that_is_due_is_handed_on(database: Database, resources: Resources) -> None:
+    with database.write() as session:
+        waiting = commitments.enter(session, "PACS1", "1.2.3", [("1.2", "1.3")])
+    assert look(resources, database) == 0
+    with database.write() as session:
+        commitments.postpone(session, [waiting], 0.0)
+    assert look(resources, database) == 1 and resources.length(Queue.NOTIFY) == 1
+    assert look(resources, database) == 0
 
 
 def test_an_emptied_redis_is_filled_again_from_the_database(
