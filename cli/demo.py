@@ -14,7 +14,7 @@ from cli.demonstration import films
 from cli.demonstration.report import as_json as report_json
 from cli.demonstration.report import show
 from cli.demonstration.run import Delivery, deliver, options_for, planned
-from cli.demonstration.score import Score
+from cli.demonstration.score import Score, score
 from cli.demonstration.scratch import ScratchSystem
 from cli.outcome import EXIT_CODES, ExitCode
 from cli.output import print_json
@@ -58,17 +58,19 @@ def command(ctx: click.Context, /, as_json: bool, end: bool, **choice: Any) -> N
     delivery = _stream(**{name: choice[name] for name in ("data", "images", "seed")})
     options, why = options_for(delivery)
     system = ScratchSystem(choice["scratch"], options)
-    score: Score | None = None
+    found: Score | None = None
     try:
         out.print(f"Starting a system in {system.root} …")
         now = system.start()
         address = f"http://{now['web_host']}:{now['web_port']}/"
         out.print(f"Dashboard {address}  user {system.login.user}  password {system.login.password}", markup=False)
-        score = deliver(delivery, system, now, out)
+        deliver(delivery, system, now, out)
+        with system.database.read() as session:
+            found = score(session, list(delivery.sent()))
         out.print(f"\n{why}\n", soft_wrap=True)
-        show(score, out)
+        show(found, out)
         if as_json:
-            print_json(report_json(score))
+            print_json(report_json(found))
         if not end:
             out.print(
                 f"\nDashboard {address}  user {system.login.user}  password {system.login.password}\n"
@@ -80,7 +82,7 @@ def command(ctx: click.Context, /, as_json: bool, end: bool, **choice: Any) -> N
         out.print("\nStopping …")
     finally:
         system.close()
-    ctx.exit(ExitCode.OK if score is not None and score.succeeded else ExitCode.NOTHING)
+    ctx.exit(ExitCode.OK if found is not None and found.succeeded else ExitCode.NOTHING)
 
 
 def _stream(data: Path | None, images: int, seed: int) -> Delivery:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from retrieval import phantom
 
 SIDE = 1024
 ISSUER = "DEMO"
-HOURS_APART = 6
 FAMILIES = (
     "Adler", "Brandt", "Conti", "Dubois", "Eriksen", "Fischer", "Garcia", "Hansen", "Ivanova", "Jansen", "Keller",
     "Lopez", "Moreau", "Novak", "Olsen", "Petrov", "Quinn", "Rossi", "Schmid", "Tanaka", "Ueda", "Varga", "Weber",
@@ -39,13 +39,20 @@ class Record:
     patient: PatientHeader
 
 
-def records(shots: list[Shot[Drawn]] | list[Shot[Taken]], seed: int, today: datetime.date) -> dict[str, Record]:
-    """An invented record for each label of the stream; a person's second record differs in its Patient ID alone."""
+def records(
+    shots: Sequence[Shot[Drawn]] | Sequence[Shot[Taken]], seed: int, today: datetime.date, invent: bool = True
+) -> dict[str, Record]:
+    """A record for each label of the stream; a person's second record differs in its Patient ID alone.
+
+    Args:
+        today: the day for which ages are given.
+        invent: whether sex and age are made up where nothing is known of them; names always are.
+    """
     chance = random.Random(seed)
     about: dict[str, Drawn | Taken] = {}
     for shot in shots:
         about.setdefault(shot.film.person, shot.film.content)
-    persons = {person: _demographics(content, chance, today) for person, content in about.items()}
+    persons = {person: _demographics(content, chance, today, invent) for person, content in about.items()}
     owner = {shot.label: shot.film.person for shot in shots}
     found = {}
     for number, label in enumerate(dict.fromkeys(shot.label for shot in shots)):
@@ -57,17 +64,17 @@ def records(shots: list[Shot[Drawn]] | list[Shot[Taken]], seed: int, today: date
     return found
 
 
-def write(shot: Shot[Drawn] | Shot[Taken], record: Record, started: datetime.datetime, seed: int, folder: Path) -> Path:
-    """Write one film as a DICOM file under a record's header; the same seed gives the same UIDs.
+def write(shot: Shot[Drawn] | Shot[Taken], record: Record, taken: datetime.datetime, seed: int, folder: Path) -> Path:
+    """Write one film as a DICOM file under a record's header; the same arguments give the same bytes.
 
     Args:
-        started: when the first film of the stream was taken.
+        taken: when the film was taken, as the header says.
 
     Raises:
         CannotWrap: a picture cannot be read.
     """
     study = StudyHeader(
-        taken=started + datetime.timedelta(hours=HOURS_APART * shot.number),
+        taken=taken,
         accession_number=f"A{shot.number + 1:06d}",
         study_uid=uid_from("demo", seed, shot.number, "study"),
         series_uid=uid_from("demo", seed, shot.number, "series"),
@@ -113,13 +120,15 @@ def _relabel(path: Path, patient: PatientHeader, study: StudyHeader) -> Dataset:
 
 
 def _demographics(
-    content: Drawn | Taken, chance: random.Random, today: datetime.date
-) -> tuple[str, str, datetime.date]:
+    content: Drawn | Taken, chance: random.Random, today: datetime.date, invent: bool
+) -> tuple[str, str, datetime.date | None]:
+    age: float | None
     if isinstance(content, Drawn):
         person = phantom.random_person(np.random.default_rng(content.person_seed))
         sex, age = ("F" if person.sex is phantom.Sex.FEMALE else "M"), float(person.age)
     else:
-        sex = content.sex if content.sex in GIVEN else chance.choice("FM")
-        age = content.age if content.age is not None else chance.uniform(20, 85)
-    name = f"{chance.choice(FAMILIES)}^{chance.choice(GIVEN[sex])}"
-    return name, sex, today - datetime.timedelta(days=int(365.25 * age) + chance.randrange(365))
+        sex = content.sex if content.sex in GIVEN else chance.choice("FM") if invent else ""
+        age = content.age if content.age is not None else chance.uniform(20, 85) if invent else None
+    name = f"{chance.choice(FAMILIES)}^{chance.choice(GIVEN[sex or 'F'])}"
+    born = None if age is None else today - datetime.timedelta(days=int(365.25 * age) + chance.randrange(365))
+    return name, sex, born

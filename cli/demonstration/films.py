@@ -69,17 +69,19 @@ def real(path: Path, images: int, seed: int) -> tuple[Film[Taken], ...]:
         InputNotUsable: there are too few images of patients with several to show anything.
     """
     chance = random.Random(seed)
-    sources = find_sources(_manifest_in(path))
+    sources = find_sources(manifest_in(path))
     if any(source.columns.get("split") == "test" for source in sources):
         sources = tuple(source for source in sources if source.columns.get("split") == "test")
     frontal: dict[str, list[Source]] = defaultdict(list)
     lateral: dict[str, list[Source]] = defaultdict(list)
     for source in sources:
-        (lateral if _is_lateral(source) else frontal)[_person(source)].append(source)
+        (lateral if is_lateral(source) else frontal)[person_of(source)].append(source)
     chosen = _choose(frontal, images - min(LATERALS, len(lateral)), chance)
-    exams = [[_film(person, source, False) for source in sorted(found, key=_moment)] for person, found in chosen]
+    exams = [
+        [film_of(person, source, False) for source in sorted(found, key=place_in_time)] for person, found in chosen
+    ]
     for person in chance.sample(sorted(lateral), min(LATERALS, len(lateral))):
-        exams.append([_film(person, lateral[person][0], True)])
+        exams.append([film_of(person, lateral[person][0], True)])
     return in_order_of_time(exams, chance)
 
 
@@ -91,7 +93,7 @@ def _choose(persons: dict[str, list[Source]], images: int, chance: random.Random
     """Whole patients, group by group in turn, so that a small group is not drowned by a large one."""
     groups: dict[tuple[bool, str], list[str]] = defaultdict(list)
     for person, found in sorted(persons.items()):
-        groups[len(found) > 1, _group(found[0])].append(person)
+        groups[len(found) > 1, group_of(found[0])].append(person)
     for members in groups.values():
         chance.shuffle(members)
     if not any(several and len(members) > 1 for (several, _), members in groups.items()):
@@ -104,7 +106,7 @@ def _choose(persons: dict[str, list[Source]], images: int, chance: random.Random
                 if members and _films_in(chosen) < room:
                     person = members.pop()
                     # One patient with dozens of bedside images would fill the stream.
-                    chosen.append((person, sorted(persons[person], key=_moment)[: EXAMS + 1]))
+                    chosen.append((person, sorted(persons[person], key=place_in_time)[: EXAMS + 1]))
     return chosen
 
 
@@ -112,22 +114,30 @@ def _films_in(chosen: Sequence[tuple[str, list[Source]]]) -> int:
     return sum(len(found) for _, found in chosen)
 
 
-def _manifest_in(path: Path) -> Path:
+def manifest_in(path: Path) -> Path:
+    """The manifest of a folder that holds one, else the path itself."""
     return path / "manifest.csv" if (path / "manifest.csv").is_file() else path
 
 
-def _film(person: str, source: Source, lateral: bool) -> Film[Taken]:
+def film_of(person: str, source: Source, lateral: bool, moment: float = 0.0) -> Film[Taken]:
+    """The film of a real image; `moment` as in `Film`."""
     columns = source.columns
     age = columns.get("age", "")
     taken = Taken(source.path, columns.get("sex", ""), float(age) if age else None, columns.get("view", ""))
-    return Film(person, _group(source), lateral, taken)
+    return Film(person, group_of(source), lateral, taken, moment)
 
 
-def _group(source: Source) -> str:
+def group_of(source: Source) -> str:
+    """Whom a person could be taken for: the patients of the same dataset."""
     return source.columns.get("dataset", "")
 
 
-def _person(source: Source) -> str:
+def person_of(source: Source) -> str:
+    """Whom an image shows: by the manifest, else by the DICOM header, else by the folder it lies in.
+
+    Raises:
+        InputNotUsable: it is a DICOM file that cannot be read.
+    """
     named = source.columns.get("patient")
     if named:
         return named
@@ -141,11 +151,14 @@ def _person(source: Source) -> str:
     return source.name if parent == Path() else str(parent)
 
 
-def _is_lateral(source: Source) -> bool:
+def is_lateral(source: Source) -> bool:
+    """Whether the manifest calls it a lateral view."""
     return source.columns.get("view", "").upper() in ("L", "LL", "RL", "LAT", "LATERAL")
 
 
-def _moment(source: Source) -> tuple[float, float, str]:
+def place_in_time(source: Source) -> tuple[float, float, str]:
+    """Sorts the images of one person: by day, then by number in the sequence, then by name."""
+
     def number(column: str) -> float:
         text = source.columns.get(column, "")
         return float(text) if text else 0.0

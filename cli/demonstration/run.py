@@ -19,14 +19,15 @@ from sqlalchemy import func, select
 
 from archive.models import Instance
 from archive.states import ImageState
-from cli.demonstration.filing import HOURS_APART, Record, instance_uid, records, write
-from cli.demonstration.score import Score, score
+from cli.demonstration.desk import plant
+from cli.demonstration.filing import Record, instance_uid, records, write
 from cli.demonstration.scratch import ScratchSystem
-from cli.demonstration.stream import Film, Planted, Shot, plant
+from cli.demonstration.stream import Film, Planted, Shot
 from cli.outcome import NotRunning
 from dicom_node.sender import SendResult, send
 
 CALLING_AE = "DEMO_MODALITY"
+HOURS_APART = 6
 ARTISTS = 2
 # Films drawn ahead of the sender; each is a file of two megabytes.
 AHEAD = 16
@@ -40,12 +41,22 @@ SETTLED = (ImageState.MATCHED, ImageState.UNSUITABLE, ImageState.FAILED)
 
 @dataclass(frozen=True)
 class Delivery:
-    """A planned stream with the headers of its labels."""
+    """A planned stream with the headers of its labels; `taken`: when each shot was, as its header says."""
 
     shots: Sequence[Shot[Any]]
     records: dict[str, Record]
-    started: datetime.datetime
+    taken: Sequence[datetime.datetime]
     seed: int
+
+    def write(self, number: int, folder: Path) -> Path:
+        """Write a shot as a DICOM file, see `cli.demonstration.filing.write`."""
+        shot = self.shots[number]
+        return write(shot, self.records[shot.label], self.taken[number], self.seed, folder)
+
+    def sent(self) -> Iterator[tuple[Shot[Any], str, str]]:
+        """Each shot with its SOP Instance UID and the Patient ID in its header."""
+        for shot in self.shots:
+            yield shot, instance_uid(self.seed, shot.number), self.records[shot.label].patient.patient_id
 
 
 def planned(films: Sequence[Film[Any]], seed: int) -> Delivery:
@@ -53,7 +64,8 @@ def planned(films: Sequence[Film[Any]], seed: int) -> Delivery:
     shots = list(plant(films, random.Random(seed)))
     today = datetime.datetime.now(datetime.UTC).replace(minute=0, second=0, microsecond=0, tzinfo=None)
     started = today - datetime.timedelta(hours=HOURS_APART * len(shots))
-    return Delivery(shots, records(shots, seed, today.date()), started, seed)
+    taken = [started + datetime.timedelta(hours=HOURS_APART * shot.number) for shot in shots]
+    return Delivery(shots, records(shots, seed, today.date()), taken, seed)
 
 
 def options_for(delivery: Delivery) -> tuple[str, str]:
@@ -80,7 +92,7 @@ def options_for(delivery: Delivery) -> tuple[str, str]:
     return text, why
 
 
-def deliver(delivery: Delivery, system: ScratchSystem, now: dict[str, Any], out: Console) -> Score:
+def deliver(delivery: Delivery, system: ScratchSystem, now: dict[str, Any], out: Console) -> None:
     """Draw or read the films, send them in order of time, and wait for every verdict.
 
     Args:
@@ -102,12 +114,6 @@ def deliver(delivery: Delivery, system: ScratchSystem, now: dict[str, Any], out:
 
         send(_films(delivery, folder), "127.0.0.1", now["dicom_port"], now["ae_title"], CALLING_AE, sent)
         watch.until_settled()
-    with system.database.read() as session:
-        sent_as = [
-            (shot, instance_uid(delivery.seed, shot.number), delivery.records[shot.label].patient.patient_id)
-            for shot in delivery.shots
-        ]
-        return score(session, sent_as)
 
 
 class _Watch:
@@ -156,15 +162,16 @@ class _Watch:
 
 def _films(delivery: Delivery, folder: Path) -> Iterator[Path]:
     """The files in order, drawn by other processes a little ahead of the sender."""
-    remaining = iter(delivery.shots)
+    remaining = iter(range(len(delivery.shots)))
     waiting: list[Future[Path]] = []
     # Ctrl-C is for the demo itself: it ends its artists.
     ignore = (signal.SIGINT, signal.SIG_IGN)
     with ProcessPoolExecutor(ARTISTS, multiprocessing.get_context("spawn"), signal.signal, ignore) as artists:
         while True:
-            while len(waiting) < AHEAD and (shot := next(remaining, None)) is not None:
+            while len(waiting) < AHEAD and (number := next(remaining, None)) is not None:
+                shot = delivery.shots[number]
                 record = delivery.records[shot.label]
-                waiting.append(artists.submit(write, shot, record, delivery.started, delivery.seed, folder))
+                waiting.append(artists.submit(write, shot, record, delivery.taken[number], delivery.seed, folder))
             if not waiting:
                 return
             yield waiting.pop(0).result()
