@@ -60,7 +60,7 @@ def backfill(settings: Settings, folder: DataDir, database: Database, files: Ite
     """
     keep_values_private()
     announcer = Announcer(celery_app(settings, folder))
-    importer = _Importer(
+    importer = Importer(
         Storage(settings, folder, database, announcer.announce), Spool(folder, settings.dicom.min_free_mib * _MIB)
     )
     announcer.start()
@@ -83,7 +83,9 @@ def backfill(settings: Settings, folder: DataDir, database: Database, files: Ite
         announcer.stop(_ANNOUNCE_SECONDS)
 
 
-class _Importer:
+class Importer:
+    """Takes in files one by one, as if a peer had sent them, except that an unreadable one is not quarantined."""
+
     def __init__(self, storage: Storage, spool: Spool) -> None:
         self._storage = storage
         self._spool = spool
