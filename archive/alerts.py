@@ -78,17 +78,20 @@ def conflict_key(instance_id: int, file_sha256: str) -> str:
     return f"conflict:{instance_id}:{file_sha256}"
 
 
-def raise_alert(session: Session, settings: Settings, finding: Finding, at: datetime | None = None) -> Alert:
+def raise_alert(
+    session: Session, settings: Settings, finding: Finding, at: datetime | None = None, anew: bool = False
+) -> Alert:
     """Store a finding as an alert, OPEN or HELD; the same finding twice is one alert.
 
-    A finding that comes again with a higher probability updates its alert as long as nobody has decided about it;
-    one that is already decided stays as it is. Estimates are OPEN within the alert budget, else HELD (see
-    `_within_budget`); facts (`Finding.is_fact`) are never wrong, so they are always OPEN and use up no budget. An
-    alert that becomes OPEN gets a message in the outbox for each channel that is configured.
+    A finding that comes again with a higher probability updates its alert as long as nobody has decided about it; one
+    that is already decided stays as it is, and one that had closed by itself comes back. Estimates are OPEN within the
+    alert budget, else HELD (see `_within_budget`); facts (`Finding.is_fact`) are never wrong, so they are always OPEN
+    and use up no budget. An alert that becomes OPEN gets a message to the webhook, where one is configured.
 
     Args:
         session: of `Database.write`.
         at: time of the alert, by default the present.
+        anew: the alert's own image was judged anew, so its finding counts even if it is less probable than before.
 
     Returns:
         the alert, flushed.
@@ -100,10 +103,15 @@ def raise_alert(session: Session, settings: Settings, finding: Finding, at: date
         _describe(alert, finding)
         session.add(alert)
         session.flush()
-    elif _is_decided(session, alert) or finding.probability <= alert.probability:
-        return alert
-    else:
+    elif alert.state is AlertState.RESOLVED:
+        alert.state, alert.resolution = AlertState.HELD, ""
         _describe(alert, finding)
+    elif _is_decided(session, alert):
+        return alert
+    elif finding.probability > alert.probability or (anew and finding.instance_id == alert.instance_pk):
+        _describe(alert, finding)
+    else:
+        return alert
     if alert.state is AlertState.HELD and (finding.is_fact or _within_budget(session, settings.verdict, alert)):
         alert.state = AlertState.OPEN
         enqueue(session, settings, alert)

@@ -22,6 +22,13 @@ class AuditAction(StrEnum):
     ALERTS_FETCHED = "alerts fetched by API"
     ALERT_VIEWED = "alert viewed"
     ALERT_DISPOSED = "alert disposed"
+    ALERT_JOINED = "alert closed: its records are one person"
+    ALERT_CORRECTED = "alert closed: the study was corrected"
+    ALERT_NOT_FOUND_AGAIN = "alert closed: judged anew, it no longer holds"
+    RECORDS_JOINED = "records joined"
+    RECORDS_SEPARATED = "records separated"
+    PAIR_DENIED = "pair remembered as no error"
+    DENIAL_TAKEN_BACK = "pair no longer remembered as no error"
     IMAGE_VIEWED = "image viewed"
     IMAGE_LISTED = "image listed"
     ATTENTION_VIEWED = "attention viewed"
@@ -77,7 +84,7 @@ def record(
 
     Args:
         user_name: who; for a refused sign-in the name that was tried.
-        object_kind: "alert", "instance", "user" or "".
+        object_kind: "alert", "instance", "patient", "user" or "".
         object_pk: our id of that object.
         patient_pk: whose data it was.
         address: where the request came from.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, or_, select
+from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, case, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from archive.models import Alert, Code, Instance, Patient, Series
@@ -17,9 +17,13 @@ from archive.states import WAITING, AlertKind, AlertState, ImageState
 # Values in one IN (...) of a query; SQLite allows 32,766.
 MOST_VALUES = 500
 
-# A label is Patient ID with issuer. Images without a Patient ID may each show anybody: each stands for itself, under a
-# negative number that no patient's row has.
-PERSON = case((func.trim(Patient.patient_id) == "", -Instance.id), else_=Instance.patient_pk)
+# A label is Patient ID with issuer; labels that were joined are one person. Images without a Patient ID may each show
+# anybody: each stands for itself, under a negative number that no patient's row has.
+PERSON = case(
+    (Patient.person_pk.is_not(None), Patient.person_pk),
+    (func.trim(Patient.patient_id) == "", -Instance.id),
+    else_=Instance.patient_pk,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +32,8 @@ class Images:
 
     Attributes:
         instance: int64 (n,), ids.
-        person: int64 (n,), the label's row, or the negative id of an image without Patient ID.
+        person: int64 (n,), the label's row (of labels that were joined, the first), or the negative id of an image
+            without Patient ID.
         embedding: float32 (n, d), L2-normalised. code: uint8 (n, bits/8).
     """
 
@@ -43,13 +48,17 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """The image to be checked; `model_id`, `embedding` and `code` are None and empty before it is encoded."""
+    """The image to be checked; `model_id`, `embedding` and `code` are None and empty before it is encoded.
+
+    `judge_again` asks for another verdict of a MATCHED image.
+    """
 
     instance_id: int
     patient_pk: int
     person: int
     study_pk: int
     state: ImageState
+    judge_again: bool
     pixel_sha256: str | None
     model_id: str | None
     embedding: NDArray[np.float32]
@@ -57,7 +66,7 @@ class Probe:
 
     @property
     def is_labelled(self) -> bool:
-        """Whether it carries a Patient ID."""
+        """Whether it carries a Patient ID, or was said to show the same person as one that does."""
         return self.person > 0
 
 
@@ -72,10 +81,10 @@ class Page:
 
 @dataclass(frozen=True)
 class Twin:
-    """An image with the same pixels as another."""
+    """An image with the same pixels as another; `person` as in `Images`."""
 
     instance_id: int
-    patient_pk: int
+    person: int
 
 
 def load_probe(session: Session, instance_id: int) -> Probe | None:
@@ -83,21 +92,21 @@ def load_probe(session: Session, instance_id: int) -> Probe | None:
     row = session.execute(_PROBE, {"instance": instance_id}).one_or_none()
     if row is None:
         return None
-    number, patient_pk, person, study_pk, state, pixels, model_id, embedding, code = row
+    number, patient_pk, person, study_pk, state, again, pixels, model_id, embedding, code = row
     vector, bits = np.frombuffer(embedding or b"", "<f4"), np.frombuffer(code or b"", np.uint8)
-    return Probe(number, patient_pk, person, study_pk, state, pixels, model_id, vector, bits)
+    return Probe(number, patient_pk, person, study_pk, state, again, pixels, model_id, vector, bits)
 
 
 def priors(session: Session, probe: Probe, model_id: str) -> Images:
-    """The probe's priors: images matched before it under its label, in other studies, whose label is not in doubt.
+    """The probe's priors: matched images of its label's person, in other studies, whose label is not in doubt.
 
     Images of the probe's own study share whatever happened to its label, so they say nothing about it. An image without
     Patient ID has no priors.
     """
     if not probe.is_labelled:
         return _images([], [], [])
-    asked = {"patients": [probe.patient_pk], "model": model_id, "study": probe.study_pk}
-    rows = session.execute(_TRUSTED_OF_PATIENTS, asked).all()
+    asked = {"persons": [probe.person], "model": model_id, "study": probe.study_pk}
+    rows = session.execute(_TRUSTED_OF_PERSONS, asked).all()
     return _collect([row for row in rows if row[0] != probe.instance_id])
 
 
@@ -110,7 +119,7 @@ def images_of(session: Session, persons: Collection[int], probe: Probe, model_id
     rows: list[Any] = []
     asked = {"model": model_id, "study": probe.study_pk}
     for labels in _batches(sorted(p for p in persons if p > 0)):
-        rows += session.execute(_TRUSTED_OF_PATIENTS, {"patients": labels, **asked}).all()
+        rows += session.execute(_TRUSTED_OF_PERSONS, {"persons": labels, **asked}).all()
     for unlabelled in _batches(sorted(-p for p in persons if p < 0)):
         rows += session.execute(_TRUSTED_IMAGES, {"instances": unlabelled, **asked}).all()
     return _collect(rows)
@@ -121,6 +130,14 @@ def embeddings_of(session: Session, instance_ids: Sequence[int]) -> Images:
     rows: list[Any] = []
     for ids in _batches(instance_ids):
         rows += session.execute(_CODED_IMAGES, {"instances": ids}).all()
+    return _collect(rows)
+
+
+def members(session: Session, instance_ids: Collection[int], model_id: str) -> Images:
+    """Those of these images that belong to the gallery of a network, see `pages`."""
+    rows: list[Any] = []
+    for ids in _batches(sorted(instance_ids)):
+        rows += session.execute(_MEMBERS, {"instances": ids, "model": model_id}).all()
     return _collect(rows)
 
 
@@ -142,7 +159,7 @@ def count_outdated(session: Session, model_id: str) -> int:
 
 
 def same_pixels(session: Session, probe: Probe) -> Twin | None:
-    """The first matched image with the probe's pixels under another label, else under another study of its own.
+    """The first matched image with the probe's pixels of another person, else under another study of its own.
 
     The same pixels again in the same study are a harmless repetition and not reported.
     """
@@ -150,7 +167,7 @@ def same_pixels(session: Session, probe: Probe) -> Twin | None:
         return None
     rows = session.execute(_SAME_PIXELS, {"pixels": probe.pixel_sha256, "study": probe.study_pk}).all()
     twins = [Twin(row[0], row[1]) for row in rows if row[0] != probe.instance_id]
-    return min(twins, key=lambda twin: (twin.patient_pk == probe.patient_pk, twin.instance_id), default=None)
+    return min(twins, key=lambda twin: (twin.person == probe.person, twin.instance_id), default=None)
 
 
 def _collect(rows: Sequence[Any]) -> Images:
@@ -179,15 +196,18 @@ def _batches(values: Sequence[int]) -> Iterator[Sequence[int]]:
 
 def _label_in_doubt() -> ColumnElement[bool]:
     """Whether an image's own alert says that its label is more likely wrong than right, and nobody has denied it."""
-    alert = aliased(Alert)
+    alert, own, other = aliased(Alert), aliased(Patient), aliased(Patient)
     believed = or_(
         alert.state == AlertState.CONFIRMED,
         and_(alert.state.in_((*WAITING, AlertState.HELD)), alert.probability >= 0.5),
     )
-    about_label = or_(
-        alert.kind.in_((AlertKind.WRONG_PATIENT, AlertKind.PRIOR_MISMATCH)),
-        and_(alert.key.startswith("pixels:"), alert.other_patient_pk != alert.patient_pk),
+    mislabelled = alert.kind.in_((AlertKind.WRONG_PATIENT, AlertKind.PRIOR_MISMATCH))
+    elsewhere = exists().where(
+        own.id == alert.patient_pk,
+        other.id == alert.other_patient_pk,
+        func.coalesce(own.person_pk, own.id) != func.coalesce(other.person_pk, other.id),
     )
+    about_label = or_(mislabelled, and_(alert.key.startswith("pixels:"), elsewhere))
     return exists().where(alert.instance_pk == Instance.id, about_label, believed)
 
 
@@ -199,6 +219,7 @@ _PROBE = (
         PERSON,
         Series.study_pk,
         Instance.state,
+        Instance.judge_again,
         Instance.pixel_sha256,
         Code.model_id,
         Code.embedding,
@@ -221,11 +242,17 @@ _TRUSTED = _CODED.where(
     Series.study_pk != bindparam("study"),
     ~_label_in_doubt(),
 )
-_TRUSTED_OF_PATIENTS = _TRUSTED.where(Instance.patient_pk.in_(bindparam("patients", expanding=True)))
+_PERSONS: BindParameter[int] = bindparam("persons", expanding=True)
+_TRUSTED_OF_PERSONS = _TRUSTED.where(
+    # A person's number is that of its only label or of the first of several, which are all found by the second half.
+    Instance.patient_pk.in_(select(Patient.id).where(or_(Patient.id.in_(_PERSONS), Patient.person_pk.in_(_PERSONS))))
+)
 _TRUSTED_IMAGES = _TRUSTED.where(Instance.id.in_(bindparam("instances", expanding=True)))
 _CODED_IMAGES = _CODED.where(Instance.id.in_(bindparam("instances", expanding=True)))
+_MEMBERS = _CODED_IMAGES.where(Instance.state == ImageState.MATCHED, Code.model_id == bindparam("model"))
 _SAME_PIXELS = (
-    select(Instance.id, Instance.patient_pk)
+    select(Instance.id, PERSON)
+    .join(Patient, Instance.patient_pk == Patient.id)
     .join(Series, Instance.series_pk == Series.id)
     .where(
         Instance.pixel_sha256 == bindparam("pixels"),

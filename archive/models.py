@@ -21,7 +21,16 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from archive.states import AlertKind, AlertState, Channel, ImageState, NotificationState, Role
+from archive.states import (
+    AlertKind,
+    AlertState,
+    ChangeKind,
+    Channel,
+    ImageState,
+    LinkKind,
+    NotificationState,
+    Role,
+)
 
 # Top, bottom, left and right bound of a part of an image, as shares of its height or width in [0, 1].
 Box = tuple[float, float, float, float]
@@ -57,7 +66,10 @@ class Base(DeclarativeBase):
 
 
 class Patient(Base):
-    """A label: Patient ID and Issuer of Patient ID (PS3.3 C.2.2). One person may carry several."""
+    """A label: Patient ID and Issuer of Patient ID (PS3.3 C.2.2). One person may carry several.
+
+    Labels that are known to be one person share `person_pk`, the lowest of their ids; see `archive.links`.
+    """
 
     __tablename__ = "patients"
     __table_args__ = (UniqueConstraint("patient_id", "issuer"),)
@@ -68,6 +80,28 @@ class Patient(Base):
     name: Mapped[str] = mapped_column(String(512), default="")
     birth_date: Mapped[str] = mapped_column(String(16), default="")
     sex: Mapped[str] = mapped_column(String(16), default="")
+    person_pk: Mapped[int | None] = mapped_column(default=None, index=True)
+
+
+class PatientLink(Base):
+    """What is known about two labels beside their names; rows end, they are not removed, see `archive.links`.
+
+    Of SAME_PERSON and TWO_PERSONS `first_pk` is the lower id; of LABEL_RIGHT it is the label that was right, and
+    `second_pk` the one that its image looked like. `surviving_pk` is the label that a merge keeps in use.
+    """
+
+    __tablename__ = "patient_links"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[LinkKind] = mapped_column(_enum(LinkKind))
+    first_pk: Mapped[int] = mapped_column(ForeignKey("patients.id"), index=True)
+    second_pk: Mapped[int] = mapped_column(ForeignKey("patients.id"), index=True)
+    surviving_pk: Mapped[int | None] = mapped_column(ForeignKey("patients.id"), default=None)
+    alert_pk: Mapped[int | None] = mapped_column(ForeignKey("alerts.id"), default=None, index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    created_by: Mapped[str] = mapped_column(String(64))
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+    ended_by: Mapped[str] = mapped_column(String(64), default="")
 
 
 class Study(Base):
@@ -79,7 +113,7 @@ class Study(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     study_instance_uid: Mapped[str] = mapped_column(String(128))
     patient_pk: Mapped[int] = mapped_column(ForeignKey("patients.id"), index=True)
-    accession_number: Mapped[str] = mapped_column(String(64), default="")
+    accession_number: Mapped[str] = mapped_column(String(64), default="", index=True)
     description: Mapped[str] = mapped_column(String(256), default="")
     acquired_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
 
@@ -135,6 +169,7 @@ class Instance(Base):
     matched_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
     verdict: Mapped[str] = mapped_column(String(32), default="")
     probability: Mapped[float | None] = mapped_column(default=None)
+    judge_again: Mapped[bool] = mapped_column(default=False, index=True)  # a MATCHED one is to be compared once more
 
     series: Mapped[Series] = relationship()
     patient: Mapped[Patient] = relationship()
@@ -190,6 +225,20 @@ class Code(Base):
     instance: Mapped[Instance] = relationship(back_populates="code")
 
 
+class GalleryChange(Base):
+    """An image of the gallery that the index must look at again; gone once a snapshot of the index knows of it.
+
+    `instance_pk` is no foreign key, as the image may be gone; ids are never used twice.
+    """
+
+    __tablename__ = "gallery_changes"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    instance_pk: Mapped[int] = mapped_column()
+    kind: Mapped[ChangeKind] = mapped_column(_enum(ChangeKind))
+
+
 class Alert(Base):
     """Something a person should look at."""
 
@@ -207,6 +256,7 @@ class Alert(Base):
     other_patient_pk: Mapped[int | None] = mapped_column(ForeignKey("patients.id"), default=None)
     evidence: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
+    resolution: Mapped[str] = mapped_column(String(32), default="")  # why a RESOLVED one closed by itself
 
     instance: Mapped[Instance] = relationship(foreign_keys=[instance_pk])
     patient: Mapped[Patient] = relationship(foreign_keys=[patient_pk])

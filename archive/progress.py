@@ -122,6 +122,14 @@ def due(session: Session, state: ImageState, limit: int) -> list[int]:
     return list(session.scalars(query.order_by(Instance.due_at, Instance.id).limit(limit)))
 
 
+def to_judge_again(session: Session, limit: int) -> list[int]:
+    """Ids of MATCHED images that are to be compared once more, the longest due first."""
+    query = select(Instance.id).where(
+        Instance.judge_again, Instance.state == ImageState.MATCHED, Instance.due_at <= now()
+    )
+    return list(session.scalars(query.order_by(Instance.due_at, Instance.id).limit(limit)))
+
+
 def outdated(session: Session, model_id: str, options: Workers, limit: int) -> list[int]:
     """Ids of encoded images whose codes come from other weights, as far as they are due and not given up."""
     query = (

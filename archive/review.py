@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
+from archive import links
 from archive.models import Alert, Disposition, Instance, Series, Study, User
 from archive.states import AlertKind, AlertState
 from config.errors import LungprintError
@@ -22,7 +23,7 @@ DECISIONS = frozenset(
         AlertState.OPEN,
     }
 )
-CLOSED = (AlertState.CONFIRMED, AlertState.NOT_AN_ERROR, AlertState.SAME_PERSON)
+CLOSED = (AlertState.CONFIRMED, AlertState.NOT_AN_ERROR, AlertState.SAME_PERSON, AlertState.RESOLVED)
 LONGEST_NOTE = 4000
 
 
@@ -155,18 +156,24 @@ def dispose(
     decision: AlertState,
     note: str = "",
     seen: AlertState | None = None,
+    address: str = "",
 ) -> Alert:
     """Record a person's decision; older decisions stay in the history.
+
+    SAME_PERSON joins the two records, NOT_AN_ERROR is remembered for them, and another decision takes that back; see
+    `archive.links`.
 
     Args:
         decision: one of `DECISIONS`; OPEN takes the last decision back.
         note: at most 4000 characters.
         seen: the state that the person saw; None = whatever it is now.
+        address: where the request came from, for the audit trail.
 
     Raises:
         NoSuchAlert
         DecidedMeanwhile: the alert is no longer in the state `seen`.
-        DecisionRefused: `decision` is no decision, changes nothing, or the note is too long.
+        DecisionRefused: `decision` is no decision, changes nothing, or the note is too long; or two records cannot be
+            joined, as the alert names only one, or another decision says that they are two persons.
     """
     alert = session.scalar(select(Alert).where(Alert.id == alert_id).with_for_update())
     if alert is None:
@@ -179,10 +186,30 @@ def dispose(
         raise DecisionRefused("The alert is already in this state; write a note or decide otherwise.")
     if len(note) > LONGEST_NOTE:
         raise DecisionRefused(f"The note is too long; {LONGEST_NOTE} characters are kept.")
-    alert.state = decision
+    before, alert.state, alert.resolution = alert.state, decision, ""
     session.add(Disposition(alert_pk=alert.id, user_pk=user.id, decision=decision, note=note.strip()))
     session.flush()
+    if before is not decision:
+        _follow(session, alert, before, links.Author(user.name, address))
     return alert
+
+
+def _follow(session: Session, alert: Alert, before: AlertState, author: links.Author) -> None:
+    """Do what a new decision says about the two records, after what the one before it said is undone."""
+    other = alert.other_patient_pk
+    if before is AlertState.NOT_AN_ERROR:
+        links.take_back_denial(session, alert, author)
+    elif before is AlertState.SAME_PERSON and other is not None:
+        links.unjoin(session, alert.patient_pk, other, author, alert_pk=alert.id)
+    if alert.state is AlertState.NOT_AN_ERROR:
+        links.deny(session, alert, author)
+    elif alert.state is AlertState.SAME_PERSON:
+        if other is None:
+            raise DecisionRefused("This alert names one record only; “not an error” says that its label is right.")
+        try:
+            links.join(session, alert.patient_pk, other, author, alert_pk=alert.id)
+        except links.LinkRefused as error:
+            raise DecisionRefused(str(error)) from error
 
 
 def neighbours(session: Session, alert: Alert) -> tuple[int | None, int | None]:

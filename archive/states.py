@@ -17,11 +17,12 @@ class ImageState(StrEnum):
     FAILED = "FAILED"
 
 
-# FAILED is a dead letter: it leaves only when someone asks for another try.
+# FAILED is a dead letter: it leaves only when someone asks for another try. A MATCHED image goes back when other
+# bytes take its place.
 STEPS: dict[ImageState, frozenset[ImageState]] = {
     ImageState.RECEIVED: frozenset({ImageState.ENCODED, ImageState.UNSUITABLE, ImageState.FAILED}),
     ImageState.ENCODED: frozenset({ImageState.MATCHED, ImageState.FAILED, ImageState.RECEIVED}),
-    ImageState.MATCHED: frozenset(),
+    ImageState.MATCHED: frozenset({ImageState.RECEIVED}),
     ImageState.UNSUITABLE: frozenset({ImageState.RECEIVED}),
     ImageState.FAILED: frozenset({ImageState.RECEIVED}),
 }
@@ -54,7 +55,7 @@ class AlertKind(StrEnum):
 
 
 class AlertState(StrEnum):
-    """What has become of an alert."""
+    """What has become of an alert; RESOLVED ones closed by themselves, for one of the reasons of `Resolution`."""
 
     OPEN = "open"
     HELD = "held"
@@ -62,6 +63,7 @@ class AlertState(StrEnum):
     CONFIRMED = "confirmed"
     NOT_AN_ERROR = "not_an_error"
     SAME_PERSON = "same_person"
+    RESOLVED = "resolved"
 
 
 # States in which an alert still waits for a person; HELD ones wait outside the alert budget.
@@ -73,6 +75,35 @@ class Channel(StrEnum):
 
     WEBHOOK = "webhook"
     EMAIL = "email"
+
+
+class Resolution(StrEnum):
+    """Why an alert closed by itself."""
+
+    JOINED = "joined"
+    CORRECTED = "corrected"
+    JUDGED_ANEW = "judged_anew"
+
+
+class LinkKind(StrEnum):
+    """What is known about two labels.
+
+    SAME_PERSON: they are one person. TWO_PERSONS: they are two, though their images look alike. LABEL_RIGHT: an image
+    of the first that looked like the second was the first's.
+    """
+
+    SAME_PERSON = "same_person"
+    TWO_PERSONS = "two_persons"
+    LABEL_RIGHT = "label_right"
+
+
+class ChangeKind(StrEnum):
+    """What about an image of the gallery has changed: whose it is, whether or as what it belongs there, or that it must
+    be forgotten, the index's files included."""
+
+    PERSON = "person"
+    IMAGE = "image"
+    PURGED = "purged"
 
 
 class NotificationState(StrEnum):

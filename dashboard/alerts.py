@@ -138,7 +138,13 @@ def decide(alert_id: int) -> ResponseReturnValue:
         with services().database.write() as session:
             user = session.get_one(User, account().pk)
             alert = dispose(
-                session, alert_id, user, AlertState(decision), request.form.get("note", ""), AlertState(seen)
+                session,
+                alert_id,
+                user,
+                AlertState(decision),
+                request.form.get("note", ""),
+                AlertState(seen),
+                request.remote_addr or "",
             )
             _, below = neighbours(session, alert)
             following = below or _first_open(session, alert_id)

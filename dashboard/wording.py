@@ -25,6 +25,7 @@ STATES = {
     AlertState.CONFIRMED: "confirmed",
     AlertState.NOT_AN_ERROR: "not an error",
     AlertState.SAME_PERSON: "same person",
+    AlertState.RESOLVED: "closed by itself",
 }
 VERDICTS = {
     "consistent": "Consistent: looks like the earlier images of this patient.",

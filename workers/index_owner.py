@@ -6,6 +6,7 @@ import fcntl
 import logging
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import IO
 
@@ -13,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archive import gallery
+from archive.changes import changes_since, forget_changes
 from archive.database import Database
-from archive.gallery import Probe
+from archive.gallery import Images, Probe
 from config.errors import LungprintError
 from config.paths import DataDir
 from config.settings import IndexOptions, Settings
@@ -80,6 +82,8 @@ class IndexOwner:
         self._lock = threading.RLock()
         self._index: GalleryIndex = make_index(settings.index, network.dim)
         self._since_snapshot = 0
+        # The newest change in the database that the index knows of, see `archive.changes`.
+        self._known_change = 0
 
     @property
     def index(self) -> GalleryIndex:
@@ -90,12 +94,16 @@ class IndexOwner:
         """Load the snapshot if it is whole, and make the index equal to what the database says."""
         began = time.monotonic()
         self._load()
-        loaded = self._index.count
         with self._database.read() as session:
+            changes = changes_since(session, 0)
             for page in gallery.pages(session, self.network.model_id):
                 self.rows.add(page.instance, page.person, page.code)
             if other := gallery.count_outdated(session, self.network.model_id):
                 logger.warning("%d images have codes of other weights and join when they are encoded again", other)
+        # What has changed since the snapshot comes from the database.
+        self._index.remove(np.array(sorted(changes.images), np.int64))
+        self._known_change = changes.last
+        loaded = self._index.count
         present, wanted = self._index.ids, np.sort(self.rows.ids)
         stale = np.setdiff1d(present, wanted, assume_unique=True)
         missing = np.setdiff1d(wanted, present, assume_unique=True)
@@ -104,7 +112,7 @@ class IndexOwner:
             with self._database.read() as session:
                 found = gallery.embeddings_of(session, missing[start : start + BULK].tolist())
             self._index.add(found.instance, found.embedding)
-        self._since_snapshot = len(missing) + len(stale)
+        self._since_snapshot = len(missing) + len(stale) + len(changes.images)
         logger.info(
             "index ready in %.1f s: %d images of %d persons, %d from the snapshot, %d from the database",
             time.monotonic() - began,
@@ -113,6 +121,8 @@ class IndexOwner:
             loaded - len(stale),
             len(missing),
         )
+        if changes.purged:
+            self.snapshot()
         self._snapshot_if_due()
 
     def add(self, probe: Probe) -> None:
@@ -120,11 +130,48 @@ class IndexOwner:
         with self._lock:
             if probe.instance_id in self._index and probe.instance_id in self.rows:
                 return
-            ids = np.array([probe.instance_id], np.int64)
-            self.rows.add(ids, np.array([probe.person], np.int64), probe.code[None])
-            self._index.add(ids, probe.embedding[None])
-            self._since_snapshot += 1
+            self._look_again((probe.instance_id,))
             self._snapshot_if_due()
+
+    def catch_up(self) -> int:
+        """Look again at the images that have changed in the database: other persons, corrected, gone.
+
+        What a snapshot must not hold any longer is out of it when this returns.
+
+        Returns:
+            id of the newest change that the index knows of, see `archive.changes`.
+        """
+        with self._lock:
+            with self._database.read() as session:
+                changes = changes_since(session, self._known_change)
+            if changes:
+                self._look_again(changes.images)
+                self._relabel(changes.relabelled)
+            self._known_change = changes.last
+            if changes.purged:
+                self.snapshot()
+            return self._known_change
+
+    def _look_again(self, ids: Collection[int]) -> None:
+        """Make index and rows say about these images what the database says."""
+        with self._database.read() as session:
+            found = gallery.members(session, ids, self.network.model_id)
+        gone = np.setdiff1d(np.array(sorted(ids), np.int64), found.instance)
+        self._index.remove(gone)
+        self.rows.remove(gone)
+        self._join(found)
+        self._since_snapshot += len(ids)
+
+    def _relabel(self, ids: Collection[int]) -> None:
+        """Take the persons of these images from the database."""
+        with self._database.read() as session:
+            found = gallery.members(session, ids, self.network.model_id)
+        self.rows.add(found.instance, found.person, found.code)
+
+    def _join(self, images: Images) -> None:
+        if len(images):
+            self.rows.add(images.instance, images.person, images.code)
+            self._index.add(images.instance, images.embedding)
 
     def candidates(self, probe: Probe) -> Ranked:
         """Images of others that are most like the probe, after the re-rank; none of its own label.
@@ -176,6 +223,8 @@ class IndexOwner:
             finally:
                 # After a failure, too, the next try waits its turn instead of slowing down every image.
                 self._since_snapshot = 0
+            with self._database.write() as session:
+                forget_changes(session, self._known_change)
             return True
 
     def close(self) -> None:

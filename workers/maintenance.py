@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
+from sqlalchemy.orm import Session
+
 from archive import commitments, notifications, progress
 from archive.database import Database
 from archive.files import ImageFiles
@@ -28,7 +30,11 @@ HANDED_ON_SECONDS = 60.0
 # Images of earlier weights that may be in the encode queue at once: new images go first.
 FEW = 32
 
-_WAY = ((ImageState.RECEIVED, Task.ENCODE, Queue.ENCODE), (ImageState.ENCODED, Task.MATCH, Queue.MATCH))
+_WAY: tuple[tuple[Callable[[Session, int], list[int]], Task, Queue], ...] = (
+    (lambda session, limit: progress.due(session, ImageState.RECEIVED, limit), Task.ENCODE, Queue.ENCODE),
+    (lambda session, limit: progress.due(session, ImageState.ENCODED, limit), Task.MATCH, Queue.MATCH),
+    (progress.to_judge_again, Task.MATCH, Queue.MATCH),
+)
 
 
 def reconcile(database: Database, length: Length, send: Send) -> int:
@@ -41,11 +47,11 @@ def reconcile(database: Database, length: Length, send: Send) -> int:
         redis.RedisError, kombu.exceptions.OperationalError: the broker is away; the next look finds the same work.
     """
     handed_on = 0
-    for state, task, queue in _WAY:
+    for due, task, queue in _WAY:
         room = FULL_QUEUE - length(queue)
         if room > 0:
             with database.read() as session:
-                ids = progress.due(session, state, room)
+                ids = due(session, room)
             handed_on += _hand_on(task, ids, send)
             with database.write() as session:
                 progress.postpone(session, ids, HANDED_ON_SECONDS)

@@ -12,9 +12,12 @@ from sqlalchemy.orm import Session
 
 from archive import gallery, progress
 from archive.alerts import Finding, label_key, pixels_key, raise_alert, record_key
+from archive.changes import newest_change, take_turn
 from archive.database import Database
 from archive.gallery import Images, Probe, Twin
+from archive.links import is_denied
 from archive.models import Instance, now
+from archive.resolution import settle
 from archive.states import AlertKind, ImageState, check_step
 from config.settings import Settings
 from retrieval.verdict import Evidence, Person, Rates, Verdict, VerdictKind, judge
@@ -90,26 +93,32 @@ def match_image(owner: IndexOwner, database: Database, settings: Settings, insta
     """Give an ENCODED image its verdict and let it join the index; again, or after a crash, the result is the same.
 
     Alert and state are committed together; only then the image joins the index, which catches up at start with whatever
-    was committed. A MATCHED image only joins the index. An image in another state, or with codes of other weights, is
-    left to those who move it on.
+    was committed. A MATCHED image only joins the index, unless it is to be judged again: then it gets another verdict,
+    and what was said of it before and does not hold any longer closes. An image in another state, or with codes of
+    other weights, is left to those who move it on.
 
     Returns:
         what came of it: a verdict, or the image's state when there was nothing to do; `gone` if there is no such image;
         `outdated` if it waits with codes of other weights and must be encoded anew.
     """
-    with database.read() as session:
-        probe = gallery.load_probe(session, instance_id)
-        if probe is None:
-            return "gone"
-        if probe.model_id != owner.network.model_id:
-            return OUTDATED if probe.state is ImageState.ENCODED else str(probe.state)
-        found = examine(session, owner, settings, probe) if probe.state is ImageState.ENCODED else None
-    if found is not None:
-        with database.write() as session:
-            _conclude(session, settings, owner, found)
+    while True:
+        known = owner.catch_up()
+        with database.read() as session:
+            probe = gallery.load_probe(session, instance_id)
+            if probe is None:
+                return "gone"
+            if probe.model_id != owner.network.model_id:
+                return OUTDATED if probe.state is ImageState.ENCODED else str(probe.state)
+            found = examine(session, owner, settings, probe) if _is_to_judge(probe) else None
+        if found is None or _conclude(database, settings, owner, found, known):
+            break
     if probe.state in (ImageState.ENCODED, ImageState.MATCHED):
         owner.add(probe)
     return str(probe.state) if found is None else str(found.verdict.kind)
+
+
+def _is_to_judge(image: Probe | Instance) -> bool:
+    return image.state is ImageState.ENCODED or (image.state is ImageState.MATCHED and image.judge_again)
 
 
 def examine(session: Session, owner: IndexOwner, settings: Settings, probe: Probe) -> Examination:
@@ -140,17 +149,40 @@ def compare(network: Network, probe: Probe, images: Images) -> Comparison:
     return Comparison(images, found.cosine.astype(np.float64), found.log_ratio, found.probability)
 
 
-def _conclude(session: Session, settings: Settings, owner: IndexOwner, found: Examination) -> None:
-    """Write alert and state in one transaction, unless another delivery of the same message was faster."""
-    instance = session.get(Instance, found.probe.instance_id, with_for_update=True)
-    if instance is None or instance.state is not ImageState.ENCODED:
-        return
-    moment = now()
+def _conclude(database: Database, settings: Settings, owner: IndexOwner, found: Examination, known: int) -> bool:
+    """Write alert and state in one transaction, unless another delivery of the same message was faster.
+
+    Args:
+        known: the newest change that the examination knew of, see `archive.changes`.
+
+    Returns:
+        False, with nothing written, if somebody has joined, separated or corrected records since.
+    """
+    with database.write() as session:
+        take_turn(session)
+        if newest_change(session) > known:
+            return False
+        instance = session.get(Instance, found.probe.instance_id, with_for_update=True)
+        if instance is not None and _is_to_judge(instance):
+            _write_down(session, settings, owner, found, instance)
+        return True
+
+
+def _write_down(
+    session: Session, settings: Settings, owner: IndexOwner, found: Examination, instance: Instance
+) -> None:
+    moment, key = now(), None
     if found.verdict.kind in _ALERTS:
-        raise_alert(session, settings, _finding(session, settings, owner, found), at=moment)
-    check_step(instance.state, ImageState.MATCHED)
-    instance.state, instance.matched_at, instance.due_at = ImageState.MATCHED, moment, moment
-    instance.attempts, instance.reason = 0, ""
+        finding = _finding(session, settings, owner, found)
+        if not is_denied(session, finding.kind, finding.patient_pk, finding.other_patient_pk):
+            key = raise_alert(session, settings, finding, moment, anew=instance.judge_again).key
+    if instance.state is ImageState.MATCHED:
+        instance.judge_again = False
+    else:
+        check_step(instance.state, ImageState.MATCHED)
+        instance.state, instance.matched_at = ImageState.MATCHED, moment
+    settle(session, instance.id, key)
+    instance.due_at, instance.attempts, instance.reason = moment, 0, ""
     instance.verdict, instance.probability = found.verdict.kind.value, found.verdict.probability
 
 

@@ -166,5 +166,5 @@ def test_the_same_pixels_are_found_under_another_label_first_then_under_another_
         add(session, "P2", pixels="x", state=ImageState.ENCODED)
         elsewhere = add(session, "P2", pixels="x")
         twin = same_pixels(session, probe)
-        assert twin is not None and (twin.instance_id, twin.patient_pk) == (elsewhere.id, elsewhere.patient_pk)
+        assert twin is not None and (twin.instance_id, twin.person) == (elsewhere.id, elsewhere.patient_pk)
         assert same_pixels(session, probe_of(session, add(session, "P3"))) is None
