@@ -92,7 +92,11 @@ class Dicom(Section):
     peers: tuple[Peer, ...]
     max_pdu: int = Field(ge=4096, le=1 << 20)
     max_associations: int = Field(ge=1, le=1000)
+    max_associations_per_peer: int = Field(ge=1, le=1000)
+    processes: int = Field(ge=0, le=64)
+    accept_any_storage: bool
     idle_seconds: float = Field(gt=0)
+    low_space_mib: int = Field(ge=0)
     min_free_mib: int = Field(ge=0)
 
     @property

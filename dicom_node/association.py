@@ -8,7 +8,7 @@ the length that a PDU claims, and ends the association when a file cannot be wri
 from __future__ import annotations
 
 import logging
-import ssl
+from collections.abc import Callable
 from functools import partial
 
 from pydicom.uid import UID
@@ -17,7 +17,7 @@ from pynetdicom.association import Association
 from pynetdicom.events import EventHandlerType
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
-from dicom_node.connection import ImageSocket, SecureImageSocket
+from dicom_node.connection import ImageSocket
 from dicom_node.messages import ImageDimse
 from dicom_node.spool import Spool
 from dicom_node.tls import Certificates, why
@@ -41,6 +41,7 @@ class ImageRequestHandler(RequestHandler):
             except OSError as error:
                 logger.warning("A connection from %s could not be secured: %s.", self.client_address[0], why(error))
                 self.server.shutdown_request(self.request)
+                self.server.on_end(None)
                 return
         super().handle()
 
@@ -48,26 +49,22 @@ class ImageRequestHandler(RequestHandler):
         association = super()._create_association()
         dimse = ImageDimse(association, self.server.spool)
         association.dimse = dimse
-        association.dul = ImageDul(association, dimse)
+        association.dul = ImageDul(association, dimse, partial(self.server.on_end, association))
         # The timers are the upper layer's: setting a time-out again hands it to the new one.
         association.acse_timeout = self.ae.acse_timeout
         association.network_timeout = self.ae.network_timeout
-        kind = SecureImageSocket if isinstance(self.request, ssl.SSLSocket) else ImageSocket
-        association.set_socket(kind(association, self.request, self.ae.network_timeout))
+        association.set_socket(ImageSocket(association, self.request, self.ae.network_timeout))
         return association
 
 
 class ImageServer(ThreadedAssociationServer):
-    """Accepts connections, each an association of its own that streams into the spool.
+    """Makes an association of each connection it is given with `process_request`; listens on no port itself.
 
     Args:
+        address: where the connections were accepted.
         certificates: of a port for TLS; None = the port is not encrypted.
-
-    Raises:
-        OSError: the address cannot be bound.
+        on_end: called once for each connection that has ended, in its own thread, with its association if any.
     """
-
-    request_queue_size = 128
 
     def __init__(
         self,
@@ -75,10 +72,12 @@ class ImageServer(ThreadedAssociationServer):
         address: tuple[str, int],
         spool: Spool,
         handlers: list[EventHandlerType],
-        certificates: Certificates | None = None,
+        certificates: Certificates | None,
+        on_end: Callable[[Association | None], None],
     ) -> None:
         self.spool = spool
         self.certificates = certificates
+        self.on_end = on_end
         super().__init__(
             ae,
             address,
@@ -87,6 +86,15 @@ class ImageServer(ThreadedAssociationServer):
             evt_handlers=handlers,
             request_handler=ImageRequestHandler,
         )
+        self.server_address = address
+        if self.socket is not None:
+            self.socket.close()
+
+    def server_bind(self) -> None:
+        """Nothing to bind."""
+
+    def server_activate(self) -> None:
+        """Nothing to listen on."""
 
 
 def is_answering(association: Association) -> bool:

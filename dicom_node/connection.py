@@ -6,6 +6,7 @@ import select
 import socket
 import ssl
 import struct
+import time
 from typing import cast
 
 from pynetdicom.association import Association
@@ -15,98 +16,188 @@ from pynetdicom.transport import AssociationSocket
 
 from dicom_node.tls import names_of_peer
 
+# What one system call may read: four of the largest usual PDUs.
+_READ_BYTES = 512 << 10
+_P_DATA_TF = 0x04
+# Type and length of a PDU; with them length, presentation context and control header of its first value.
+_PDU_HEAD, _FRAGMENT_HEAD = 6, 12
+
 
 class ImageSocket(AssociationSocket):
-    """A connection that is read in as few system calls as possible."""
+    """A connection that is read in large pieces, and whose peer must finish in time what it has begun.
+
+    Plain and TLS connections alike. What was read and not yet used is `buffered`.
+
+    Args:
+        idle_seconds: longest time that `recv` and a send may take; None = for ever.
+    """
 
     def __init__(self, assoc: Association, client_socket: socket.socket, idle_seconds: float | None) -> None:
         client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # A time-out of the kernel's, since with one of Python's MSG_WAITALL does not wait.
-        seconds, fraction = divmod(idle_seconds or 0.0, 1.0)
-        timeout = struct.pack("ll", int(seconds), int(fraction * 1e6))
-        client_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
-        client_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+        client_socket.settimeout(idle_seconds)
         super().__init__(assoc, client_socket)
+        self._idle_seconds = idle_seconds
         self._poll = select.poll()
         self._poll.register(client_socket, select.POLLIN)
-        self._unread = bytearray()
+        self._memory = bytearray()
+        self._first = self._end = 0
 
-    def wait(self, seconds: float) -> bool:
-        """Whether there is something to read, waiting for it so long at most."""
-        if self.socket is None or self._unread:
-            return bool(self._unread)
-        return bool(self._poll.poll(seconds * 1000))
-
-    def unread(self, data: bytearray) -> None:
-        """Have these bytes read again."""
-        self._unread = data + self._unread
-
-    def recv(self, nr_bytes: int) -> bytearray:
-        """Exactly `nr_bytes` bytes, fewer only when the peer has closed the connection.
-
-        Raises:
-            OSError: the connection is broken, or nothing came for as long as an association may idle.
-        """
-        if self._unread:
-            first, self._unread = self._unread[:nr_bytes], self._unread[nr_bytes:]
-            return first + self.recv(nr_bytes - len(first)) if len(first) < nr_bytes else first
-        buffer = bytearray(nr_bytes)
-        with memoryview(buffer) as view:
-            filled = self.recv_into(view)
-        return buffer if filled == nr_bytes else buffer[:filled]
-
-    def recv_into(self, view: memoryview) -> int:
-        """Fill a buffer; returns how many bytes came, fewer than its length only when the peer closed the connection.
-
-        Raises:
-            OSError: as for `recv`.
-        """
-        if self.socket is None:
-            raise OSError("the connection is closed")
-        filled = 0
-        while filled < len(view):
-            count = self.socket.recv_into(view[filled:], 0, socket.MSG_WAITALL)
-            if count == 0:
-                break
-            filled += count
-        return filled
+    @property
+    def buffered(self) -> memoryview:
+        """What was read and not yet used; to be released before the next read."""
+        return memoryview(self._memory)[self._first : self._end]
 
     @property
     def peer_names(self) -> frozenset[str] | None:
         """The names in the peer's certificate; None without TLS."""
         return names_of_peer(self.socket)
 
-    def acknowledge(self) -> None:
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to read now."""
+        return self.wait(0.0)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether there is something to use, waiting for it so long at most."""
+        return self._first < self._end or self._arrived(seconds)
+
+    def use(self, count: int) -> None:
+        """Forget so many bytes of `buffered`."""
+        self._first += count
+
+    def read_more(self, seconds: float) -> bool | None:
+        """Add to `buffered` what has come; False when nothing came within so many seconds, None at the end.
+
+        Raises:
+            OSError: the connection is broken.
+        """
+        if not self._arrived(seconds):
+            return False
+        self._make_room()
+        with memoryview(self._memory)[self._end :] as room:
+            count = self._open_socket.recv_into(room)
+        self._end += count
+        self._acknowledge()
+        return True if count else None
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Exactly `nr_bytes` bytes, fewer only when the peer has closed the connection.
+
+        Raises:
+            OSError: the connection is broken, or they did not all come within the time that an association may idle.
+        """
+        until = None if self._idle_seconds is None else time.monotonic() + self._idle_seconds
+        result = bytearray(nr_bytes)
+        with self.buffered as buffered:
+            filled = min(nr_bytes, len(buffered))
+            result[:filled] = buffered[:filled]
+        self.use(filled)
+        with memoryview(result) as view:
+            while filled < nr_bytes:
+                if until is not None and not self._arrived(until - time.monotonic()):
+                    raise TimeoutError("the peer did not finish what it had begun to send")
+                count = self._open_socket.recv_into(view[filled:])
+                if count == 0:
+                    break
+                filled += count
+                self._acknowledge()
+        return result if filled == nr_bytes else result[:filled]
+
+    def close(self) -> None:
+        """Close the connection and forget what was read from it."""
+        super().close()
+        self._memory = bytearray()
+        self._first = self._end = 0
+
+    def _arrived(self, seconds: float) -> bool:
+        if self.socket is None:
+            return False
+        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            return True
+        return bool(self._poll.poll(max(0.0, seconds) * 1000))
+
+    @property
+    def _open_socket(self) -> socket.socket:
+        if self.socket is None:
+            raise OSError("the connection is closed")
+        return self.socket
+
+    def _make_room(self) -> None:
+        if self._first == self._end:
+            self._first = self._end = 0
+        elif self._first:
+            self._memory[: self._end - self._first] = self._memory[self._first : self._end]
+            self._first, self._end = 0, self._end - self._first
+        if not self._memory:
+            self._memory = bytearray(_READ_BYTES)
+
+    def _acknowledge(self) -> None:
         """Acknowledge at once what has come: senders that wait for it (Nagle) lose 40 ms with each small PDU otherwise.
 
         Linux forgets the option, so it is set again and again.
         """
-        if self.socket is not None:
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        self._open_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
-class SecureImageSocket(ImageSocket):
-    """The same over TLS, which gives a record at a time and keeps what was not asked for."""
+class MiddleOfData:
+    """What can be taken from the bytes at hand while they are the middle of one data set.
 
-    def __init__(self, assoc: Association, client_socket: ssl.SSLSocket, idle_seconds: float | None) -> None:
-        super().__init__(assoc, client_socket, idle_seconds)
-        # OpenSSL would go on waiting when the kernel's time-out has passed.
-        client_socket.settimeout(idle_seconds)
+    That is: P-DATA-TF PDUs of one value each, a fragment of this presentation context's data set that is not the last.
 
-    def wait(self, seconds: float) -> bool:
-        """Whether there is something to read, what TLS has taken from the connection already included."""
-        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
-            return True
-        return super().wait(seconds)
+    Args:
+        data: what has come, from the first byte that is not used yet.
+        rest: bytes of a fragment begun before that are still to come.
+        longest: what a PDU may be long.
 
-    def recv_into(self, view: memoryview) -> int:
-        """As `ImageSocket.recv_into`."""
-        if self.socket is None:
-            raise OSError("the connection is closed")
-        filled = 0
-        while filled < len(view) and (count := self.socket.recv_into(view[filled:])):
-            filled += count
-        return filled
+    Attributes:
+        pieces: views of the fragments, in order.
+        used: how many bytes of `data` are done with.
+        rest: bytes of the last fragment that are still to come.
+        begun: whether a PDU began.
+        ended: whether something else follows; false also when too little has come to tell.
+    """
+
+    def __init__(self, data: memoryview, context_id: int, rest: int, longest: int) -> None:
+        self.pieces: list[memoryview] = []
+        self.used = 0
+        self.rest = rest
+        self.begun = False
+        self.ended = False
+        self._take(data)
+        while not self.rest and self.used < len(data):
+            if not self._begin(data, context_id, longest):
+                return
+            self._take(data)
+
+    def release(self) -> None:
+        """Let go of the bytes."""
+        for piece in self.pieces:
+            piece.release()
+
+    def _take(self, data: memoryview) -> None:
+        size = min(self.rest, len(data) - self.used)
+        if size:
+            self.pieces.append(data[self.used : self.used + size])
+            self.used += size
+            self.rest -= size
+
+    def _begin(self, data: memoryview, context_id: int, longest: int) -> bool:
+        at = self.used
+        if len(data) - at < _FRAGMENT_HEAD:
+            # A shorter PDU is of another kind, or holds nothing.
+            self.ended = data[at] != _P_DATA_TF or (
+                len(data) - at >= _PDU_HEAD and struct.unpack_from(">L", data, at + 2)[0] < _FRAGMENT_HEAD - _PDU_HEAD
+            )
+            return False
+        kind, length, size, context, control = struct.unpack_from(">BxLLBB", data, at)
+        plain = kind == _P_DATA_TF and length <= longest and size + 4 == length and size > 2
+        if not plain or context != context_id or control & 3:
+            self.ended = True
+            return False
+        self.begun = True
+        self.used += _FRAGMENT_HEAD
+        self.rest = size - 2
+        return True
 
 
 class ReceivedData(P_DATA_TF):

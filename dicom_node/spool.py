@@ -22,6 +22,7 @@ from config.paths import DataDir
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+MIB = 1 << 20
 SUFFIX = ".part"
 # Free space is looked at again each time this many bytes of one image have come.
 _LOOK_AGAIN = 64 << 20
@@ -140,6 +141,10 @@ class Spool:
         meta = _file_meta(sop_class_uid, sop_instance_uid, transfer_syntax_uid)
         return IncomingFile(self._folder, meta, self._min_free)
 
+    def free_bytes(self) -> int:
+        """Bytes that may still be written to the folder's file system."""
+        return _free_bytes(self._folder)
+
     def sweep(self) -> int:
         """Remove what processes that have ended left half received; returns how many files."""
         return sum(_remove_leftover(path) for path in self._folder.glob(f"*{SUFFIX}"))
@@ -155,9 +160,13 @@ def _remove_leftover(path: Path) -> bool:
         return True
 
 
-def _check_space(folder: Path, min_free: int) -> None:
+def _free_bytes(folder: Path) -> int:
     space = os.statvfs(folder)
-    if space.f_bavail * space.f_frsize < min_free:
+    return space.f_bavail * space.f_frsize
+
+
+def _check_space(folder: Path, min_free: int) -> None:
+    if _free_bytes(folder) < min_free:
         raise OSError(errno.ENOSPC, "less free space than dicom.min_free_mib")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import re
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from dicom_node.header import HeaderUnreadable, read_header
 from dicom_node.quarantine import Claim, quarantine
 from dicom_node.spool import IncomingFile
 from dicom_node.status import StoreStatus
+from dicom_node.turn import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +54,7 @@ class Storage:
         self._files = ImageFiles(folder)
         self._files.prepare()
         self._announce = announce
-        # SQLite lets one writer in at a time and has the others sleep and look again, up to 100 ms.
-        self._turn = threading.Lock()
+        self._turn = Turn(folder.run / "intake.lock")
 
     def handle_store(self, event: Event) -> int:
         """Answer a C-STORE request (PS3.4 Annex B).

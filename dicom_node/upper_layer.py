@@ -6,12 +6,13 @@ import logging
 import queue
 import struct
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 
-from dicom_node.connection import ImageSocket, ReceivedData
+from dicom_node.connection import ImageSocket, MiddleOfData, ReceivedData
 from dicom_node.messages import ImageDimse
 from dicom_node.spool import IncomingFile
 
@@ -20,19 +21,25 @@ logger = logging.getLogger(__name__)
 # How long the upper layer's thread waits for its next event before it looks whether the association has ended.
 _WAIT_SECONDS = 0.05
 _POLL_SECONDS = 0.001
+# How long the peer may take to close the connection by itself after an abort or a rejection.
+_LINGER_SECONDS = 0.5
 _P_DATA_TF = 0x04
 # Association requests with many presentation contexts are some 10 KiB long.
 _LONGEST_OTHER_PDU = 1 << 20
 
 
 class ImageDul(DULServiceProvider):
-    """The upper layer, waiting for events instead of polling, and reading data PDUs without needless copies."""
+    """The upper layer, waiting for events instead of polling, and reading data PDUs without needless copies.
 
-    def __init__(self, assoc: Association, dimse: ImageDimse) -> None:
+    Args:
+        on_end: called when the connection has ended, however it ended.
+    """
+
+    def __init__(self, assoc: Association, dimse: ImageDimse, on_end: Callable[[], None]) -> None:
         super().__init__(assoc)
+        self._on_end = on_end
         self._dimse = dimse
         self._outgoing = threading.Event()
-        self._buffer = memoryview(bytearray(self._longest(_P_DATA_TF)))
         self.to_user_queue = WakingQueue(dimse.msg_queue)
 
     def send_pdu(self, primitive: Any) -> None:
@@ -46,10 +53,14 @@ class ImageDul(DULServiceProvider):
             super().run_reactor()
         finally:
             self._dimse.drop_unfinished()
+            self._on_end()
 
     def _is_transport_event(self) -> bool:
         connection = self.socket
-        if self.state_machine.current_state != "Sta6" or not isinstance(connection, ImageSocket):
+        state = self.state_machine.current_state
+        if isinstance(connection, ImageSocket) and state == "Sta13":
+            return self._discard(connection)
+        if not isinstance(connection, ImageSocket) or state != "Sta6":
             self._run_loop_delay = _POLL_SECONDS
             return super()._is_transport_event()
         # Data transfer: this method does the waiting, so that the loop around it need not sleep.
@@ -70,49 +81,76 @@ class ImageDul(DULServiceProvider):
             self._read_stream(connection, *stream)
         return True
 
-    def _read_stream(self, connection: ImageSocket, context_id: int, file: IncomingFile) -> None:
-        """Read PDUs straight into the file of a C-STORE request while they hold nothing but the middle of its data set.
+    def _discard(self, connection: ImageSocket) -> bool:
+        """After an abort or a rejection: whatever still comes means nothing, then the connection is closed."""
+        try:
+            while connection.read_more(_LINGER_SECONDS):
+                connection.use(len(connection.buffered))
+                if self._kill_thread or self.artim_timer.expired:
+                    break
+        except OSError as error:
+            logger.debug("The peer was gone before the connection was closed (%s).", type(error).__name__)
+        connection.close()
+        return True
 
-        Whatever else comes, the last fragment included, is left to the state machine.
+    def _read_stream(self, connection: ImageSocket, context_id: int, file: IncomingFile) -> None:
+        """Read data PDUs into the file of a C-STORE request while they hold nothing but the middle of its data set.
+
+        Whatever else comes, the last fragment included, is left to the state machine. Only PDUs that begin count as
+        traffic: a peer that sends one byte now and then is idle.
         """
-        while not self._kill_thread and self.to_provider_queue.empty() and connection.wait(_WAIT_SECONDS):
-            self._idle_timer.restart()
-            head = self._read(6)
-            if head is None:
-                return
-            kind, length = struct.unpack(">BxL", head)
-            if kind != _P_DATA_TF or not 6 < length <= len(self._buffer):
-                connection.unread(head)
+        rest = 0
+        while not self._kill_thread and self.to_provider_queue.empty():
+            with connection.buffered as data:
+                middle = MiddleOfData(data, context_id, rest, self._longest(_P_DATA_TF))
+                if middle.pieces:
+                    file.write(middle.pieces[0] if len(middle.pieces) == 1 else b"".join(middle.pieces))
+                middle.release()
+            connection.use(middle.used)
+            if middle.begun:
+                self._idle_timer.restart()
+            rest = middle.rest
+            if middle.ended:
                 self._read_pdu_data()
                 return
-            view = self._buffer[:length]
             try:
-                whole = connection.recv_into(view) == length
+                more = connection.read_more(_WAIT_SECONDS)
             except OSError:
-                whole = False
-            if not whole:
+                more = None
+            if more is None:
                 self.event_queue.put("Evt17")
                 return
-            size, context, control = struct.unpack_from(">LBB", view)
-            if size + 4 != length or context != context_id or control & 3:
-                self._take_data(bytearray(view))
-                return
-            file.write(view[6:])
+        if rest:
+            # This side ends the association; nothing that follows could be understood.
+            self._dimse.drop_unfinished()
 
     def _read_pdu_data(self) -> None:
         head = self._read(6)
         if head is None:
             return
-        self._connection.acknowledge()
         kind, length = struct.unpack(">BxL", head)
         if length > self._longest(kind):
             logger.warning("The peer announced a PDU of %d bytes, more than was agreed; aborting.", length)
             self.event_queue.put("Evt19")
-        elif kind == _P_DATA_TF and self.state_machine.current_state == "Sta6":
-            self._read_data(length)
+            return
+        body = self._read(length)
+        if body is None:
+            return
+        if kind == _P_DATA_TF and self.state_machine.current_state == "Sta6":
+            self._take_data(body)
         else:
-            self._connection.unread(head)
-            super()._read_pdu_data()
+            self._take_other(head + body)
+
+    def _take_other(self, content: bytearray) -> None:
+        try:
+            pdu, event = self._decode_pdu(content)
+        except Exception as error:  # noqa: BLE001
+            # Garbage makes the decoder fail in every way; what it says may quote what was sent.
+            logger.warning("A PDU cannot be decoded (%s); aborting.", type(error).__name__)
+            self.event_queue.put("Evt19")
+            return
+        self._recv_pdu.put(pdu)
+        self.event_queue.put(event)
 
     def _longest(self, kind: int) -> int:
         # Some senders count the PDU's own header into the agreed length, or round up.
@@ -121,11 +159,6 @@ class ImageDul(DULServiceProvider):
             if kind == _P_DATA_TF
             else _LONGEST_OTHER_PDU
         )
-
-    def _read_data(self, length: int) -> None:
-        body = self._read(length)
-        if body is not None:
-            self._take_data(body)
 
     def _take_data(self, body: bytearray) -> None:
         try:

@@ -75,7 +75,8 @@ class ListenerProcess:
         self._prefix = prefix or []
         self._environ = {name: value for name, value in os.environ.items() if not name.startswith("LUNGPRINT_")}
         self._environ |= {"LUNGPRINT_DATA_DIR": str(root), "LUNGPRINT_DICOM_PORT": str(self.port)}
-        self._environ |= {"LUNGPRINT_DICOM_MIN_FREE_MIB": "0", **(environ or {})}
+        space = {"LUNGPRINT_DICOM_MIN_FREE_MIB": "0", "LUNGPRINT_DICOM_LOW_SPACE_MIB": "0"}
+        self._environ |= space | (environ or {})
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -11,9 +11,10 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
-from pydicom.uid import UID
+from pydicom.uid import UID, DigitalXRayImageStorageForPresentation
 from pynetdicom import AE
 from pynetdicom.association import Association
+from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE
 
 from archive.database import Database
@@ -21,6 +22,7 @@ from config.paths import DataDir
 from config.settings import Settings, load_settings
 from dicom_node.discretion import keep_values_private
 from dicom_node.listener import Listener
+from tests.listening import radiograph
 
 
 class Sender:
@@ -96,13 +98,27 @@ def pdu(*values: tuple[int, bytes]) -> bytes:
     return struct.pack(">BxL", 4, len(items)) + items
 
 
+def command(number: int) -> bytes:
+    """The command set of a C-STORE request."""
+    request = C_STORE()
+    request.MessageID = 1
+    request.AffectedSOPClassUID = DigitalXRayImageStorageForPresentation
+    request.AffectedSOPInstanceUID = radiograph(number).SOPInstanceUID
+    request.Priority = 2
+    message = C_STORE_RQ()
+    message.primitive_to_message(request)
+    message.command_set.CommandDataSetType = 1
+    (pdu,) = message.encode_msg(1, 0)
+    return pdu.presentation_data_value_list[0][1][1:]
+
+
 @contextmanager
 def listening(
     folder: DataDir, database: Database, tls: dict[str, Any] | None = None, **options: Any
 ) -> Iterator[Sender]:
     """A listener with these options of the section `dicom`, and of the section `tls`, on a free port."""
     keep_values_private()
-    with_defaults = {"port": 0, "min_free_mib": 0, **options}
+    with_defaults = {"port": 0, "min_free_mib": 0, "low_space_mib": 0, **options}
     settings: Settings = load_settings(folder.root, environ={}, flags={"dicom": with_defaults, "tls": tls or {}})
     listener = Listener(settings, folder, database)
     _, port = listener.start()

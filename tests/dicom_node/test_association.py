@@ -8,31 +8,16 @@ import time
 import pytest
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 from pynetdicom.association import Association
-from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dul import DULServiceProvider
 
 from archive.database import Database
 from config.paths import DataDir
-from tests.dicom_node.sending import Sender, encoded, listening, pdu
+from tests.dicom_node.sending import Sender, command, encoded, listening, pdu
 from tests.listening import dataset_bytes, radiograph
 
 DX = str(DigitalXRayImageStorageForPresentation)
 EXPLICIT = str(ExplicitVRLittleEndian)
-
-
-def command(number: int) -> bytes:
-    """The command set of a C-STORE request."""
-    request = C_STORE()
-    request.MessageID = 1
-    request.AffectedSOPClassUID = DX
-    request.AffectedSOPInstanceUID = radiograph(number).SOPInstanceUID
-    request.Priority = 2
-    message = C_STORE_RQ()
-    message.primitive_to_message(request)
-    message.command_set.CommandDataSetType = 1
-    (pdu,) = message.encode_msg(1, 0)
-    return pdu.presentation_data_value_list[0][1][1:]
 
 
 def send_raw(association: Association, content: bytes) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from pydicom.uid import (
     JPEG2000,
@@ -26,7 +28,7 @@ from config.paths import DataDir
 from config.settings import load_settings
 from dicom_node.listener import main
 from dicom_node.services import STORAGE_CLASSES, TRANSFER_SYNTAXES
-from tests.dicom_node.sending import Sender, encoded, listening
+from tests.dicom_node.sending import Sender, command, encoded, listening, pdu
 from tests.listening import ListenerProcess, dataset_bytes, radiograph
 
 DX = str(DigitalXRayImageStorageForPresentation)
@@ -184,3 +186,100 @@ def test_options_of_the_environment_reach_the_process(tmp_path: Path) -> None:
         assert rejection(sender, calling="OTHER", called="CHEST") == (1, 1, 3)
     finally:
         listener.close()
+
+
+def test_one_peer_cannot_take_all_associations(folder: DataDir, database: Database) -> None:
+    with (
+        listening(folder, database, max_associations=3, max_associations_per_peer=1) as sender,
+        sender.association([VERIFICATION], calling="GREEDY"),
+    ):
+        assert rejection(sender, calling="GREEDY") == (2, 3, 2)
+        assert rejection(sender, calling="MODEST") is None
+
+
+def test_a_released_association_frees_its_place_at_once(folder: DataDir, database: Database) -> None:
+    with listening(folder, database, max_associations=1) as sender:
+        for _ in range(20):
+            assert rejection(sender) is None
+
+
+def test_with_little_space_associations_are_rejected_for_now(folder: DataDir, database: Database) -> None:
+    with listening(folder, database, low_space_mib=1 << 30) as sender:
+        assert rejection(sender) == (2, 3, 1)
+
+
+def test_any_storage_class_is_accepted_where_the_options_say_so(folder: DataDir, database: Database) -> None:
+    private = "1.2.826.0.1.3680043.8.498.1"
+    ct = "1.2.840.10008.5.1.4.1.1.2"
+    query = "1.2.840.10008.5.1.4.1.2.2.1"
+    for anything, accepted in ((False, set()), (True, {private, ct})):
+        with (
+            listening(folder, database, accept_any_storage=anything) as sender,
+            sender.association([VERIFICATION, *((uid, EXPLICIT) for uid in (private, ct, query))]) as association,
+        ):
+            got = {str(context.abstract_syntax) for context in association.accepted_contexts}
+            assert got - {VERIFICATION[0]} == accepted
+            assert VERIFICATION[0] in got
+    with listening(folder, database, accept_any_storage=True) as sender:
+        assert sender.send(radiograph(1, SOPClassUID=private)) == 0x0000
+        assert sender.send(radiograph(2, SOPClassUID=ct)) == 0x0000
+    with database.read() as session:
+        assert set(session.scalars(select(Instance.sop_class_uid))) == {private, ct}
+
+
+def test_half_a_pdu_does_not_hold_its_association_for_ever(folder: DataDir, database: Database) -> None:
+    """Neither one that stops, nor one that goes on by single bytes."""
+    with listening(folder, database, idle_seconds=1, max_associations=2) as sender:
+        with sender.association([(DX, EXPLICIT)]) as stopped, sender.association([(DX, EXPLICIT)]) as slow:
+            assert stopped.is_established and slow.is_established
+            connections = [association.dul.socket.socket for association in (stopped, slow)]
+            for connection in connections:
+                connection.sendall(pdu((3, command(1)), (0, bytes(1000))) + struct.pack(">BxLLBB", 4, 5006, 5002, 1, 0))
+            until = time.monotonic() + 20
+            while (stopped.is_established or slow.is_established) and time.monotonic() < until:
+                with contextlib.suppress(OSError, AttributeError):
+                    connections[1].send(b"\0")
+                time.sleep(0.1)
+            assert not stopped.is_established and not slow.is_established
+        assert rejection(sender) is None
+    assert list(folder.incoming.iterdir()) == []
+
+
+def test_a_huge_association_request_is_not_buffered(tmp_path: Path) -> None:
+    listener = ListenerProcess(tmp_path / "data").start()
+    try:
+        before = memory(listener.pid)
+        with socket.create_connection(("127.0.0.1", listener.port)) as peer:
+            peer.settimeout(20)
+            peer.sendall(struct.pack(">BxL", 1, 190_000_000))
+            with contextlib.suppress(ConnectionError):
+                for _ in range(190):
+                    peer.sendall(bytes(1_000_000))
+        assert memory(listener.pid) - before < 20 << 20
+        assert Sender(listener.port).send(radiograph(1)) == 0x0000
+    finally:
+        listener.close()
+
+
+def test_a_killed_process_of_the_listener_is_replaced(tmp_path: Path) -> None:
+    listener = ListenerProcess(tmp_path / "data", {"LUNGPRINT_DICOM_PROCESSES": "2"}).start()
+    try:
+        sender = Sender(listener.port)
+        for number in range(3):
+            with sender.association([(DX, EXPLICIT)]) as association:
+                assert association.send_c_store(radiograph(number)).Status == 0x0000
+                for child in psutil.Process(listener.pid).children():
+                    child.kill()
+            until = time.monotonic() + 30
+            while len(psutil.Process(listener.pid).children()) < 2 and time.monotonic() < until:
+                time.sleep(0.05)
+        assert sender.send(radiograph(9)) == 0x0000
+        assert listener.stop() == 0
+    finally:
+        listener.close()
+
+
+def memory(pid: int) -> int:
+    """Bytes of memory that a process and its children hold, what they share counted once."""
+    process = psutil.Process(pid)
+    return sum(int(one.memory_full_info().pss) for one in (process, *process.children()))

@@ -1,0 +1,162 @@
+"""The processes that share the connections of one listener: forked, kept running, each given connections in turn."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from config.errors import LungprintError
+from dicom_node.doorway import Caller, Doorway
+
+logger = logging.getLogger(__name__)
+
+# A process that ends sooner than this is started again with a pause, not at once.
+_STEADY_SECONDS = 5.0
+_PAUSE_SECONDS = 0.5
+_LONGEST_MESSAGE = 256
+
+Work = Callable[["Channel"], None]
+
+
+class Channel:
+    """A forked process's end of its line to the one that accepts connections."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+
+    def next_connection(self) -> tuple[socket.socket, Caller] | None:
+        """The next connection to serve and who it is, waiting for it; None when no more will come."""
+        try:
+            message, files, _, _ = socket.recv_fds(self._line, _LONGEST_MESSAGE, 1)
+        except OSError:
+            return None
+        if not message or not files:
+            return None
+        host, port, door = message.decode().split()
+        return socket.socket(fileno=files[0]), Caller(host, int(port), int(door))
+
+    def say_ended(self) -> None:
+        """Tell that a connection has ended."""
+        try:
+            self._line.send(b"-")
+        except OSError as error:
+            # The other side has gone, and this process is about to end.
+            logger.debug("Nobody counts connections any more (%s).", type(error).__name__)
+
+    def close(self) -> None:
+        """Take no more connections; a thread that waits in `next_connection` returns."""
+        self._line.shutdown(socket.SHUT_RD)
+
+
+@dataclass
+class _Hand:
+    pid: int
+    line: socket.socket
+    open: int
+    started: float
+
+
+class Crew:
+    """Processes that are forked from this one and each run `work`; to be used from a process with a single thread.
+
+    Args:
+        count: how many.
+        work: run in each; returns when its channel gives no more connections or SIGTERM arrives.
+        on_death: called with the id of a process that ended by itself, before it is replaced.
+    """
+
+    def __init__(self, doorway: Doorway, count: int, work: Work, on_death: Callable[[int], None]) -> None:
+        self._doorway = doorway
+        self._work = work
+        self._on_death = on_death
+        self._hands: list[_Hand] = []
+        for _ in range(count):
+            self._start()
+
+    def hand_over(self, connection: socket.socket, caller: Caller) -> None:
+        """Give a connection to the process that has the fewest.
+
+        Raises:
+            OSError: it could not be given.
+        """
+        hand = min(self._hands, key=lambda one: one.open)
+        message = f"{caller.host} {caller.port} {caller.door}".encode()
+        socket.send_fds(hand.line, [message], [connection.fileno()])
+        hand.open += 1
+        connection.close()
+
+    def stop(self, seconds: float) -> None:
+        """Ask all to end, and kill who has not ended after so many seconds."""
+        for hand in self._hands:
+            self._doorway.forget(hand.line.fileno())
+            os.kill(hand.pid, signal.SIGTERM)
+        until = time.monotonic() + seconds
+        left = [hand.pid for hand in self._hands]
+        while left and time.monotonic() < until:
+            left = [pid for pid in left if os.waitpid(pid, os.WNOHANG)[0] == 0]
+            time.sleep(0.01)
+        for pid in left:
+            logger.warning("Process %d did not end in time and is killed.", pid)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        self._hands = []
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            for hand in self._hands:
+                hand.line.close()
+            self._doorway.close()
+            _run(self._work, Channel(theirs))
+        theirs.close()
+        ours.setblocking(False)
+        hand = _Hand(pid, ours, 0, time.monotonic())
+        self._hands.append(hand)
+        self._doorway.watch(ours.fileno(), lambda: self._listen_to(hand))
+
+    def _listen_to(self, hand: _Hand) -> None:
+        try:
+            heard = hand.line.recv(_LONGEST_MESSAGE)
+        except BlockingIOError:
+            return
+        except OSError:
+            heard = b""
+        if heard:
+            hand.open -= 1
+            return
+        self._doorway.forget(hand.line.fileno())
+        self._hands.remove(hand)
+        hand.line.close()
+        _, status = os.waitpid(hand.pid, 0)
+        logger.error("Process %d ended with status %d; another one takes its place.", hand.pid, status)
+        self._on_death(hand.pid)
+        if time.monotonic() - hand.started < _STEADY_SECONDS:
+            time.sleep(_PAUSE_SECONDS)
+        self._start()
+
+
+def _run(work: Work, channel: Channel) -> None:
+    """Do the work and end the process, never returning into what the other one was doing."""
+    code = 1
+    try:
+        # Ctrl-C reaches the whole group; the process that accepts tells the others.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: channel.close())
+        work(channel)
+        code = 0
+    except LungprintError as error:
+        sys.stderr.write(f"{error}\n")
+    except BaseException:  # noqa: BLE001
+        traceback.print_exc()
+    finally:
+        logging.shutdown()
+        os._exit(code)
