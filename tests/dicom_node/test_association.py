@@ -119,9 +119,10 @@ def test_endless_commands_are_not_collected_in_memory(sender: Sender) -> None:
     with sender.association([(DX, EXPLICIT)]) as association:
         connection = association.dul.socket
         assert connection is not None and connection.socket is not None
+        wire = connection.socket
         with contextlib.suppress(OSError):
             for _ in range(2000):
-                connection.socket.sendall(pdu((1, bytes(16000))))
+                wire.sendall(pdu((1, bytes(16000))))
         assert wait_for_abort(association)
 
 
