@@ -38,6 +38,7 @@ class AuditAction(StrEnum):
     DEAD_LETTER_RETRIED = "dead letter retried"
     SYSTEM_VIEWED = "system page viewed"
     USERS_VIEWED = "users viewed"
+    RESULT_SENT = "result sent"
     AUDIT_VIEWED = "audit trail viewed"
     USER_CREATED = "user created"
     USER_CHANGED = "user changed"

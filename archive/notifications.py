@@ -52,6 +52,8 @@ def configured(settings: Settings) -> tuple[Channel, ...]:
     wanted = {
         Channel.WEBHOOK: bool(settings.notify.webhook_url),
         Channel.EMAIL: bool(settings.email.host),
+        Channel.REPORT: bool(settings.results.peer) and settings.results.structured_report,
+        Channel.CAPTURE: bool(settings.results.peer) and settings.results.secondary_capture,
     }
     return tuple(channel for channel, on in wanted.items() if on)
 

@@ -75,6 +75,8 @@ class Channel(StrEnum):
 
     WEBHOOK = "webhook"
     EMAIL = "email"
+    REPORT = "report"
+    CAPTURE = "capture"
 
 
 class Resolution(StrEnum):

@@ -41,6 +41,11 @@ class DataDir:
         return self.root / "quarantine"
 
     @property
+    def outgoing(self) -> Path:
+        """DICOM objects on their way to the PACS, until it has taken them."""
+        return self.root / "outgoing"
+
+    @property
     def previews(self) -> Path:
         """JPEG previews for the dashboard; a cache."""
         return self.root / "previews"
@@ -90,6 +95,7 @@ class DataDir:
             self.images,
             self.incoming,
             self.quarantine,
+            self.outgoing,
             self.previews,
             self.index,
             self.logs,

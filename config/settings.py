@@ -249,6 +249,14 @@ class Email(Section):
         return self
 
 
+class Results(Section):
+    """What the PACS gets about alerts."""
+
+    peer: Annotated[str, StringConstraints(max_length=16)]
+    structured_report: bool
+    secondary_capture: bool
+
+
 class Log(Section):
     """What is written to the log."""
 
@@ -272,12 +280,20 @@ class Settings(Section):
     outbox: Outbox
     notify: Notify
     email: Email
+    results: Results
     log: Log
 
     @model_validator(mode="after")
     def _has_certificates_for_its_peers(self) -> Settings:
         if not self.tls.is_set and any(peer.tls for peer in self.dicom.peers):
             raise ValueError("a peer has tls = true, so the section [tls] must name certificate, key and authorities")
+        return self
+
+    @model_validator(mode="after")
+    def _can_call_the_peer_for_results(self) -> Settings:
+        wanted = self.results.peer
+        if wanted and not any(peer.ae_title == wanted and peer.port for peer in self.dicom.peers):
+            raise ValueError(f"results.peer is {wanted!r}, so dicom.peers must list it with a port")
         return self
 
 

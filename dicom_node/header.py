@@ -156,27 +156,27 @@ def _header(dataset: Dataset, syntax: UID) -> Header:
         transfer_syntax_uid=str(syntax),
         study_instance_uid=_uid(dataset, "StudyInstanceUID", HeaderDefect.NO_STUDY),
         series_instance_uid=_uid(dataset, "SeriesInstanceUID", HeaderDefect.NO_SERIES),
-        patient_id=_text(dataset, "PatientID", 128),
-        issuer=_text(dataset, "IssuerOfPatientID", 128),
-        name=_text(dataset, "PatientName", 512),
-        birth_date=_text(dataset, "PatientBirthDate", 16),
-        sex=_text(dataset, "PatientSex", 16),
-        accession_number=_text(dataset, "AccessionNumber", 64),
-        study_description=_text(dataset, "StudyDescription", 256),
-        series_description=_text(dataset, "SeriesDescription", 256),
-        modality=_text(dataset, "Modality", 16),
+        patient_id=text_of(dataset, "PatientID", 128),
+        issuer=text_of(dataset, "IssuerOfPatientID", 128),
+        name=text_of(dataset, "PatientName", 512),
+        birth_date=text_of(dataset, "PatientBirthDate", 16),
+        sex=text_of(dataset, "PatientSex", 16),
+        accession_number=text_of(dataset, "AccessionNumber", 64),
+        study_description=text_of(dataset, "StudyDescription", 256),
+        series_description=text_of(dataset, "SeriesDescription", 256),
+        modality=text_of(dataset, "Modality", 16),
         acquired_at=_acquired_at(dataset),
     )
 
 
 def _uid(dataset: Dataset, keyword: str, defect: HeaderDefect) -> str:
-    value = _text(dataset, keyword, 1 << 10)
+    value = text_of(dataset, keyword, 1 << 10)
     if len(value) > _LONGEST_UID or not _UID.fullmatch(value):
         raise HeaderUnreadable(defect)
     return value
 
 
-def _text(dataset: Dataset, keyword: str, longest: int) -> str:
+def text_of(dataset: Dataset, keyword: str, longest: int) -> str:
     """A value as text, "" when it is absent or cannot be decoded at all."""
     try:
         value = dataset.get(keyword)
@@ -187,9 +187,11 @@ def _text(dataset: Dataset, keyword: str, longest: int) -> str:
 
 def _acquired_at(dataset: Dataset) -> datetime | None:
     """When the image was made, by the header's own zone or else this machine's; None when it does not say."""
-    zone = _zone(_text(dataset, "TimezoneOffsetFromUTC", 16))
-    moments = [_text(dataset, "AcquisitionDateTime", 32)]
-    moments += [_text(dataset, day, 16) + _text(dataset, time, 16) for day, time in _MOMENTS if _text(dataset, day, 16)]
+    zone = _zone(text_of(dataset, "TimezoneOffsetFromUTC", 16))
+    moments = [text_of(dataset, "AcquisitionDateTime", 32)]
+    moments += [
+        text_of(dataset, day, 16) + text_of(dataset, time, 16) for day, time in _MOMENTS if text_of(dataset, day, 16)
+    ]
     for moment in moments:
         found = _MOMENT.match(moment.replace(":", ""))
         if found is None:

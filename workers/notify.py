@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from archive import notifications
 from archive.notifications import Message
 from archive.states import Channel
-from workers import mail, webhook
+from workers import mail, results, webhook
 from workers.delivery import Desk, NotDelivered
 
 logger = logging.getLogger(__name__)
@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 CHANNELS: Mapping[Channel, Callable[[Desk, Sequence[Message]], None]] = {
     Channel.WEBHOOK: webhook.deliver,
     Channel.EMAIL: mail.deliver,
+    Channel.REPORT: results.deliver_report,
+    Channel.CAPTURE: results.deliver_capture,
 }
 
 

@@ -166,3 +166,11 @@ def test_unfinished_e_mail_options_stop_with_one_sentence_without_the_password(
     with pytest.raises(ConfigurationError, match="The options email do not go together") as caught:
         load_settings(tmp_path, environ=given)
     assert named in str(caught.value) and "hunter2" not in str(caught.value)
+
+
+def test_results_need_a_peer_that_can_be_called(tmp_path: Path) -> None:
+    listed = '[{"ae_title": "PACS1", "address": "10.0.0.5", "port": 104}]'
+    environ = {"LUNGPRINT_RESULTS_PEER": "PACS1", "LUNGPRINT_DICOM_PEERS": listed}
+    assert load_settings(tmp_path, environ).results.peer == "PACS1"
+    with pytest.raises(ConfigurationError, match=r"results\.peer"):
+        load_settings(tmp_path, environ | {"LUNGPRINT_DICOM_PEERS": listed.replace("104", "0")})
