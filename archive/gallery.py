@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, case, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from archive.corrections import is_rejected
 from archive.models import Alert, Code, Instance, Patient, Series
 from archive.states import WAITING, AlertKind, AlertState, ImageState
 
@@ -161,11 +162,13 @@ def count_outdated(session: Session, model_id: str) -> int:
 def same_pixels(session: Session, probe: Probe) -> Twin | None:
     """The first matched image with the probe's pixels of another person, else under another study of its own.
 
-    The same pixels again in the same study are a harmless repetition and not reported.
+    The same pixels again in the same study are a harmless repetition and not reported; nor are those of an image that
+    was rejected and is now sent under another label, see `archive.corrections`.
     """
     if probe.pixel_sha256 is None:
         return None
-    rows = session.execute(_SAME_PIXELS, {"pixels": probe.pixel_sha256, "study": probe.study_pk}).all()
+    asked = {"pixels": probe.pixel_sha256, "study": probe.study_pk, "label": probe.patient_pk}
+    rows = session.execute(_SAME_PIXELS, asked).all()
     twins = [Twin(row[0], row[1]) for row in rows if row[0] != probe.instance_id]
     return min(twins, key=lambda twin: (twin.person == probe.person, twin.instance_id), default=None)
 
@@ -258,6 +261,7 @@ _SAME_PIXELS = (
         Instance.pixel_sha256 == bindparam("pixels"),
         Instance.state == ImageState.MATCHED,
         Series.study_pk != bindparam("study"),
+        or_(Instance.patient_pk == bindparam("label"), ~is_rejected()),
     )
 )
 _PAGE = (

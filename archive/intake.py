@@ -11,8 +11,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from archive.alerts import Finding, conflict_key, raise_alert
+from archive.corrections import Bytes, is_correction, replace_version
 from archive.database import Database
-from archive.models import Instance, Patient, Quarantined, Series, Study, Variant, now
+from archive.models import Alert, Instance, Patient, Quarantined, Series, Study, Variant, now
 from archive.progress import GRACE_SECONDS
 from archive.states import AlertKind
 from config.settings import Settings
@@ -72,6 +73,7 @@ class Outcome(StrEnum):
     NEW = "new"
     SAME = "same"
     VARIANT = "variant"
+    CORRECTED = "corrected"
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,12 @@ def register(database: Database, settings: Settings, header: Header, file: Store
 
     - a SOP Instance UID not seen before: a row in state RECEIVED (`NEW`), due for the reconciler after a grace period;
     - the same UID and the same bytes: nothing changes (`SAME`);
-    - the same UID and other bytes: the first arrival stays as it is, the file is noted as its variant and people are
-      alerted, once for each variant (`VARIANT`; the same variant again is `SAME`).
+    - the same UID and other bytes with another Patient ID, or after people have confirmed that the image is labelled
+      wrongly: a correction (`CORRECTED`). The file takes the image's place under the label that it carries, in state
+      RECEIVED; the earlier one is kept as its variant. See `archive.corrections`;
+    - the same UID and other bytes that say nothing else about whose image it is, or that a correction has replaced
+      before: the image stays as it is, the file is noted as its variant and people are alerted, once for each variant
+      (`VARIANT`; the same variant again is `SAME`).
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database cannot be written; nothing was entered.
@@ -120,10 +126,11 @@ def note_quarantined(database: Database, entry: Quarantined) -> bool:
 
 
 def _register(session: Session, settings: Settings, header: Header, file: StoredFile) -> Registered:
-    known = session.scalar(select(Instance).where(Instance.sop_instance_uid == header.sop_instance_uid))
+    taken = select(Instance).where(Instance.sop_instance_uid == header.sop_instance_uid).with_for_update()
+    known = session.scalar(taken)
     if known is not None:
         return _register_again(session, settings, known, header, file)
-    series_pk, patient_pk = _place(session, header)
+    series_pk, patient_pk = place(session, header)
     instance = Instance(
         sop_instance_uid=header.sop_instance_uid,
         sop_class_uid=header.sop_class_uid,
@@ -145,35 +152,47 @@ def _register_again(
 ) -> Registered:
     if known.file_sha256 == file.file_sha256:
         return Registered(known.id, Outcome.SAME)
-    same = select(Variant.id).where(Variant.instance_pk == known.id, Variant.file_sha256 == file.file_sha256)
-    if session.scalar(same) is not None:
+    same = select(Variant).where(Variant.instance_pk == known.id, Variant.file_sha256 == file.file_sha256)
+    variant = session.scalar(same)
+    if (variant is None or not variant.superseded) and is_correction(session, known, header.label):
+        series_pk, patient_pk = place(session, header)
+        corrected = Bytes(
+            file.file_sha256, header.sop_class_uid, header.transfer_syntax_uid, file.size, file.calling_ae
+        )
+        replace_version(session, known, corrected, series_pk, patient_pk)
+        return Registered(known.id, Outcome.CORRECTED)
+    key = conflict_key(known.id, file.file_sha256)
+    if variant is not None and session.scalar(select(Alert.id).where(Alert.key == key)) is not None:
         return Registered(known.id, Outcome.SAME)
-    patient = _patient(session, header)
-    variant = Variant(
-        instance_pk=known.id,
-        patient_pk=patient.id,
-        file_sha256=file.file_sha256,
-        transfer_syntax_uid=header.transfer_syntax_uid,
-        size=file.size,
-        calling_ae=file.calling_ae,
-    )
-    session.add(variant)
+    if variant is None:
+        variant = Variant(
+            instance_pk=known.id,
+            patient_pk=_patient(session, header).id,
+            file_sha256=file.file_sha256,
+            transfer_syntax_uid=header.transfer_syntax_uid,
+            size=file.size,
+            calling_ae=file.calling_ae,
+        )
+        session.add(variant)
     finding = Finding(
-        key=conflict_key(known.id, file.file_sha256),
+        key=key,
         kind=AlertKind.DUPLICATE_IMAGE,
         probability=1.0,
         instance_id=known.id,
-        patient_pk=patient.id,
+        patient_pk=variant.patient_pk,
         other_instance_id=known.id,
         other_patient_pk=known.patient_pk,
-        evidence={"cause": "uid_conflict"},
+        evidence={"cause": "replaced_again" if variant.superseded else "uid_conflict"},
     )
     raise_alert(session, settings, finding)
     return Registered(known.id, Outcome.VARIANT)
 
 
-def _place(session: Session, header: Header) -> tuple[int, int]:
-    """Primary keys of the series and the patient, found in one query for every image but a series' first."""
+def place(session: Session, header: Header) -> tuple[int, int]:
+    """Primary keys of the series and the patient of an image with this header, entered if they are new.
+
+    They are found in one query for every image but a series' first.
+    """
     patient_id, issuer = header.label
     query = (
         select(Series.id, Study.patient_pk)

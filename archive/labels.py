@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sqlalchemy import ColumnElement, and_, distinct, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from archive.models import Alert, Instance, Patient, Series, Study, Variant
 from archive.states import WAITING, AlertKind, AlertState, ImageState
@@ -21,7 +21,7 @@ class Doubt(StrEnum):
     UNSUITABLE = "no frontal chest image, or too little in it"
     NOT_MATCHED = "not compared with the archive yet, or given up"
     NO_PATIENT_ID = "no Patient ID"
-    MERGED = "its Patient ID and another are, or may be, one person"
+    MERGED = "its Patient ID and another may be one person"
     DISPUTED = "an alert about its Patient ID is open or confirmed"
     TWO_IDS_IN_STUDY = "its study came under more than one Patient ID"
     TWO_IDS_FOR_UID = "its SOP Instance UID came under more than one Patient ID"
@@ -33,7 +33,7 @@ class LabelledImage:
     """An image of the archive and its label.
 
     Attributes:
-        label: Patient ID and issuer.
+        label: Patient ID and issuer; of IDs that were joined, the one that came first.
         doubt: None where the label may be believed.
     """
 
@@ -48,7 +48,8 @@ def labelled_images(session: Session) -> Iterator[LabelledImage]:
 
     An alert that a label is wrong takes out all images of that label as long as it waits for a decision, is held back
     although it is more likely right than wrong, or is confirmed: which of the images are wrong is not known. Two
-    labels that are said to be one person are both taken out. An alert that was found to be no error takes out nothing.
+    labels that may be one person are both taken out until somebody decides; joined ones are one label. An alert that
+    was found to be no error takes out nothing.
     """
     merged, disputed = _merged(session), _disputed(session)
     studies, pixels, conflicts = _studies(session), _pixels(session), _conflicts(session)
@@ -71,11 +72,8 @@ def labelled_images(session: Session) -> Iterator[LabelledImage]:
 
 
 def _merged(session: Session) -> set[int]:
-    one_person = or_(
-        Alert.state == AlertState.SAME_PERSON,
-        and_(Alert.kind == AlertKind.DUPLICATE_RECORD, _believed()),
-    )
-    rows = session.execute(select(Alert.patient_pk, Alert.other_patient_pk).where(one_person))
+    maybe_one = and_(Alert.kind == AlertKind.DUPLICATE_RECORD, _believed())
+    rows = session.execute(select(Alert.patient_pk, Alert.other_patient_pk).where(maybe_one))
     return {number for row in rows for number in row if number is not None}
 
 
@@ -92,33 +90,38 @@ def _believed() -> ColumnElement[bool]:
 
 
 def _studies(session: Session) -> set[str]:
-    several = select(Study.study_instance_uid).group_by(Study.study_instance_uid)
-    return set(session.scalars(several.having(func.count(distinct(Study.patient_pk)) > 1)))
+    several = select(Study.study_instance_uid).join(Patient, Study.patient_pk == Patient.id)
+    return set(session.scalars(several.group_by(Study.study_instance_uid).having(_SEVERAL_PERSONS)))
 
 
 def _pixels(session: Session) -> set[str]:
-    several = select(Instance.pixel_sha256).where(Instance.pixel_sha256.is_not(None)).group_by(Instance.pixel_sha256)
-    found = session.scalars(several.having(func.count(distinct(Instance.patient_pk)) > 1))
+    several = select(Instance.pixel_sha256).join(Patient, Instance.patient_pk == Patient.id)
+    several = several.where(Instance.pixel_sha256.is_not(None), Instance.state != ImageState.UNSUITABLE)
+    found = session.scalars(several.group_by(Instance.pixel_sha256).having(_SEVERAL_PERSONS))
     return {digest for digest in found if digest is not None}
 
 
 def _conflicts(session: Session) -> set[int]:
     conflict = select(Variant.instance_pk).join(Instance, Variant.instance_pk == Instance.id)
-    return set(session.scalars(conflict.where(Variant.patient_pk != Instance.patient_pk)))
+    return set(session.scalars(conflict.where(Variant.patient_pk != Instance.patient_pk, ~Variant.superseded)))
 
 
+_SEVERAL_PERSONS = func.count(distinct(func.coalesce(Patient.person_pk, Patient.id))) > 1
+# The label that stands for a person.
+_FIRST = aliased(Patient)
 _IMAGES = (
     select(
         Instance.id,
         Instance.patient_pk,
-        Patient.patient_id,
-        Patient.issuer,
+        _FIRST.patient_id,
+        _FIRST.issuer,
         Study.study_instance_uid,
         Instance.state,
         Instance.pixel_sha256,
         Instance.file_sha256,
     )
     .join(Patient, Instance.patient_pk == Patient.id)
+    .join(_FIRST, _FIRST.id == func.coalesce(Patient.person_pk, Patient.id))
     .join(Series, Instance.series_pk == Series.id)
     .join(Study, Series.study_pk == Study.id)
     .order_by(Instance.id)

@@ -177,7 +177,10 @@ class Instance(Base):
 
 
 class Variant(Base):
-    """Other bytes that arrived under a SOP Instance UID that was already taken; the first arrival is kept as it is."""
+    """Other bytes that arrived under a SOP Instance UID that was already taken, kept beside the image's present ones.
+
+    A `superseded` one was the image until a correction took its place; `pixel_sha256` is then what was known of it.
+    """
 
     __tablename__ = "variants"
     __table_args__ = (UniqueConstraint("instance_pk", "file_sha256"),)
@@ -185,6 +188,8 @@ class Variant(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     instance_pk: Mapped[int] = mapped_column(ForeignKey("instances.id"), index=True)
     patient_pk: Mapped[int] = mapped_column(ForeignKey("patients.id"))
+    superseded: Mapped[bool] = mapped_column(default=False)
+    pixel_sha256: Mapped[str | None] = mapped_column(String(64), default=None)
     file_sha256: Mapped[str] = mapped_column(String(64))
     transfer_syntax_uid: Mapped[str] = mapped_column(String(128))
     size: Mapped[int] = mapped_column(BigInteger)

@@ -18,11 +18,11 @@ class ImageState(StrEnum):
 
 
 # FAILED is a dead letter: it leaves only when someone asks for another try. A MATCHED image goes back when other
-# bytes take its place.
+# bytes take its place, and is set aside when it was rejected and another image takes its place.
 STEPS: dict[ImageState, frozenset[ImageState]] = {
     ImageState.RECEIVED: frozenset({ImageState.ENCODED, ImageState.UNSUITABLE, ImageState.FAILED}),
     ImageState.ENCODED: frozenset({ImageState.MATCHED, ImageState.FAILED, ImageState.RECEIVED}),
-    ImageState.MATCHED: frozenset({ImageState.RECEIVED}),
+    ImageState.MATCHED: frozenset({ImageState.RECEIVED, ImageState.UNSUITABLE}),
     ImageState.UNSUITABLE: frozenset({ImageState.RECEIVED}),
     ImageState.FAILED: frozenset({ImageState.RECEIVED}),
 }

@@ -35,6 +35,21 @@ VERDICTS = {
     "duplicate_record": "Duplicate record: another patient's images look like the same person.",
     "duplicate_image": "Duplicate image: the same pixels are filed elsewhere.",
 }
+# Why an alert about files was raised, by the cause in its evidence.
+_FILES = {
+    "uid_conflict": (
+        "Other bytes arrived under a SOP Instance UID that was already taken. "
+        "The first arrival is kept as it was, the second is stored beside it."
+    ),
+    "other_pixels": (
+        "The image was sent again with another Patient ID and has moved there, but its pixels are not those of the "
+        "version before, or that one was never decoded. Both files are kept; one of them may show somebody else."
+    ),
+    "replaced_again": (
+        "The file that a correction had replaced arrived once more. The corrected image stays as it is; if it was the "
+        "correction that was wrong, send the image again with any change to its header."
+    ),
+}
 SEXES = {"M": "male", "F": "female", "O": "other"}
 
 
@@ -115,8 +130,13 @@ def headline(alert: Alert) -> str:
         return f"Labelled {own}, looks unlike the earlier images of this patient"
     if alert.kind is AlertKind.DUPLICATE_RECORD:
         return f"{own} and {other} may be one person"
-    if alert.evidence.get("cause") == "uid_conflict":
+    cause = alert.evidence.get("cause")
+    if cause == "uid_conflict":
         return f"Two different files of {own} carry one SOP Instance UID"
+    if cause == "other_pixels":
+        return f"A correction of an image of {own} shows another picture than the version before"
+    if cause == "replaced_again":
+        return f"A version of {own} that a correction had replaced was sent again"
     return f"The same pixels are filed under {own} and under {other if alert.other_patient else 'another study'}"
 
 
@@ -132,14 +152,8 @@ def reasons(alert: Alert) -> list[Reason]:
                 "against",
             )
         ]
-    if cause == "uid_conflict":
-        return [
-            Reason(
-                "Other bytes arrived under a SOP Instance UID that was already taken. "
-                "The first arrival is kept as it was, the second is stored beside it.",
-                "against",
-            )
-        ]
+    if cause in _FILES:
+        return [Reason(_FILES[cause], "against")]
     found = [_own(alert, evidence.get("own") or {})]
     if alert.other_patient is not None and evidence.get("other"):
         found.append(_other(alert, evidence["other"]))

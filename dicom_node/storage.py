@@ -117,7 +117,7 @@ class Storage:
         except SQLAlchemyError as error:
             # The error's text holds the values that were to be written.
             return Answer(StoreStatus.OUT_OF_RESOURCES, f"the database cannot be written ({type(error).__name__})")
-        if registered.outcome is Outcome.NEW:
+        if registered.outcome in (Outcome.NEW, Outcome.CORRECTED):
             self._announce(registered.instance_id)
         return Answer(StoreStatus.SUCCESS, registered=registered)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive import progress
+from archive.corrections import check_corrected
 from archive.database import Database
 from archive.files import ImageFiles
 from archive.models import Code, Instance
@@ -102,7 +103,8 @@ class BatchEncoder:
         self._to_match = to_match
         self._to_encode = to_encode
         self._lock = threading.Lock()
-        self._ahead: dict[int, Future[Outcome]] = {}
+        # By image: the digest of the file that is decoded, and what will come of it.
+        self._ahead: dict[int, tuple[str, Future[Outcome]]] = {}
         self._given_up_after = LOST_AFTER_TIMEOUTS * settings.decoding.timeout_seconds
         self._begun: dict[int, float] = {}
 
@@ -144,7 +146,7 @@ class BatchEncoder:
                 outcomes[instance_id] = self._pool.outcome(future)
                 self._forget(instance_id)
         if outcomes:
-            self._encode(outcomes)
+            self._encode(outcomes, {item.instance_id: item.file_sha256 for item in items})
 
     def _is_to_encode(self, item: _Item) -> bool:
         if item.state is ImageState.RECEIVED:
@@ -160,9 +162,10 @@ class BatchEncoder:
             decoding.max_pixels,
         )
         with self._lock:
-            future = self._ahead.get(item.instance_id)
-            if future is None:
-                future = self._ahead[item.instance_id] = self._pool.submit(order)
+            file_sha256, future = self._ahead.get(item.instance_id, ("", None))
+            if future is None or file_sha256 != item.file_sha256:
+                future = self._pool.submit(order)
+                self._ahead[item.instance_id] = item.file_sha256, future
                 self._begun[item.instance_id] = time.monotonic()
                 while len(self._ahead) > MOST_AHEAD:
                     oldest = next(iter(self._ahead))
@@ -182,7 +185,7 @@ class BatchEncoder:
     def _come_back(self, instance_id: int, _: Future[Outcome]) -> None:
         self._to_encode(instance_id)
 
-    def _encode(self, outcomes: dict[int, Outcome]) -> None:
+    def _encode(self, outcomes: dict[int, Outcome], files: Mapping[int, str]) -> None:
         usable = {i: o for i, o in outcomes.items() if isinstance(o, Decoded) and not o.unsuitable}
         encodings: Encodings | None = None
         failure = ""
@@ -197,11 +200,13 @@ class BatchEncoder:
             failure = f"encoding failed: {type(error).__name__}"
         rows = {instance_id: row for row, instance_id in enumerate(usable)}
         with self._database.write() as session:
+            present = [number for number in outcomes if _is_present(session, number, files[number])]
             encoded = [
                 instance_id
-                for instance_id, outcome in outcomes.items()
-                if self._record(session, instance_id, outcome, encodings, rows.get(instance_id), failure)
+                for instance_id in present
+                if self._record(session, instance_id, outcomes[instance_id], encodings, rows.get(instance_id), failure)
             ]
+            check_corrected(session, self._settings, present)
         for instance_id in encoded:
             self._to_match(instance_id)
 
@@ -236,6 +241,12 @@ class BatchEncoder:
         if not (outcome.for_good and progress.mark_unsuitable(session, instance_id, outcome.reason)):
             state = progress.record_failure(session, instance_id, outcome.reason, self._settings.workers)
             logger.warning("image %d was not decoded and is now %s: %s", instance_id, state, outcome.reason)
+
+
+def _is_present(session: Session, instance_id: int, file_sha256: str) -> bool:
+    """Whether what was decoded is the image still; a correction may have put another file in its place."""
+    instance = session.get(Instance, instance_id, with_for_update=True)
+    return instance is not None and instance.file_sha256 == file_sha256
 
 
 def _items(session: Session, instance_ids: Iterable[int]) -> list[_Item]:

@@ -165,8 +165,10 @@ class IndexOwner:
     def _relabel(self, ids: Collection[int]) -> None:
         """Take the persons of these images from the database."""
         with self._database.read() as session:
-            found = gallery.members(session, ids, self.network.model_id)
-        self.rows.add(found.instance, found.person, found.code)
+            known = [number for number in ids if number in self.rows]
+            found = gallery.members(session, known, self.network.model_id)
+        if len(found):
+            self.rows.add(found.instance, found.person, found.code)
 
     def _join(self, images: Images) -> None:
         if len(images):

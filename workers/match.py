@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from archive import gallery, progress
 from archive.alerts import Finding, label_key, pixels_key, raise_alert, record_key
 from archive.changes import newest_change, take_turn
+from archive.corrections import replace_rejected
 from archive.database import Database
 from archive.gallery import Images, Probe, Twin
 from archive.links import is_denied
@@ -182,6 +183,7 @@ def _write_down(
         check_step(instance.state, ImageState.MATCHED)
         instance.state, instance.matched_at = ImageState.MATCHED, moment
     settle(session, instance.id, key)
+    replace_rejected(session, instance)
     instance.due_at, instance.attempts, instance.reason = moment, 0, ""
     instance.verdict, instance.probability = found.verdict.kind.value, found.verdict.probability
 

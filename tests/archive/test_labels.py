@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from archive import labels
 from archive.database import Database
 from archive.labels import Doubt, labelled_images
+from archive.links import Author, join
 from archive.models import Instance, Series, Study, Variant
 from archive.states import AlertKind, AlertState, ImageState
 from tests.archive.filing import file_alert, file_image, file_patient
@@ -77,7 +78,7 @@ def test_an_alert_about_a_label_takes_out_the_label_and_not_the_one_it_looks_lik
         (AlertKind.DUPLICATE_RECORD, AlertState.OPEN, Doubt.MERGED),
         (AlertKind.DUPLICATE_RECORD, AlertState.CONFIRMED, Doubt.MERGED),
         (AlertKind.DUPLICATE_RECORD, AlertState.NOT_AN_ERROR, None),
-        (AlertKind.WRONG_PATIENT, AlertState.SAME_PERSON, Doubt.MERGED),
+        (AlertKind.WRONG_PATIENT, AlertState.SAME_PERSON, None),
     ],
 )
 def test_two_labels_that_may_be_one_person_are_both_taken_out(
@@ -87,6 +88,13 @@ def test_two_labels_that_may_be_one_person_are_both_taken_out(
         image, other, third = add(session, "P1"), add(session, "P2"), add(session, "P3")
         file_alert(session, image, other, kind, 0.9, state)
         assert doubts(session) == {image.id: doubt, other.id: doubt, third.id: None}
+
+
+def test_joined_labels_are_one_label(database: Database) -> None:
+    with database.write() as session:
+        image, other = add(session, "P1", pixel_sha256="1" * 64), add(session, "P2", pixel_sha256="1" * 64)
+        join(session, image.patient_pk, other.patient_pk, Author("qa"))
+        assert [(found.label, found.doubt) for found in labelled_images(session)] == [(("P1", "HOSP"), None)] * 2
 
 
 def test_a_study_under_two_patient_ids_is_taken_out_whole(database: Database) -> None:

@@ -14,9 +14,10 @@ def test_the_way_of_one_image_is_allowed() -> None:
         check_step(current, wanted)
 
 
-@pytest.mark.parametrize("wanted", [state for state in ImageState if state is not ImageState.RECEIVED])
-def test_a_matched_image_leaves_only_when_other_bytes_take_its_place(wanted: ImageState) -> None:
+@pytest.mark.parametrize("wanted", [ImageState.ENCODED, ImageState.MATCHED, ImageState.FAILED])
+def test_a_matched_image_leaves_only_when_another_takes_its_place(wanted: ImageState) -> None:
     check_step(ImageState.MATCHED, ImageState.RECEIVED)
+    check_step(ImageState.MATCHED, ImageState.UNSUITABLE)
     with pytest.raises(IllegalStep, match="MATCHED"):
         check_step(ImageState.MATCHED, wanted)
 

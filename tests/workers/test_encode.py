@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from sqlalchemy import update
 
 from archive.database import Database
 from archive.files import ImageFiles
+from archive.intake import Header, StoredFile, register
 from archive.models import Code, Instance
 from archive.states import ImageState
 from config.settings import Settings, load_settings
@@ -103,6 +105,33 @@ def test_a_second_delivery_only_hands_on_again(desk: Desk, add_image: AddImage) 
     desk.encoder.run([instance_id])
     assert desk.to_match == [instance_id, instance_id]
     assert desk.image(instance_id).encoded_at == before
+
+
+def test_a_correction_that_comes_meanwhile_is_encoded_instead(
+    desk: Desk, files: ImageFiles, settings: Settings, add_image: AddImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance_id, corrected = add_image(film(1)), film(2)
+    digest = hashlib.sha256(corrected).hexdigest()
+    encode_images = Encoder.encode
+
+    def correct(network: Encoder, images: NDArray[np.uint8]) -> Encodings:
+        monkeypatch.undo()
+        files.path(digest).parent.mkdir(exist_ok=True)
+        files.path(digest).write_bytes(corrected)
+        uid = desk.image(instance_id).sop_instance_uid
+        header = Header("1.2.840.10008.5.1.4.1.1.1", uid, "1.2.840.10008.1.2.1", "1.2", "1.2.0", "P2")
+        register(desk.database, settings, header, StoredFile(digest, len(corrected)))
+        return encode_images(network, images)
+
+    monkeypatch.setattr(Encoder, "encode", correct)
+    desk.encoder.run([instance_id])
+    assert desk.to_match == [] and desk.code(instance_id) is None
+    assert desk.image(instance_id).state is ImageState.RECEIVED
+    desk.encoder.run([instance_id])
+    fresh = add_image(film(2))
+    desk.encoder.run([fresh])
+    assert desk.to_match == [instance_id, fresh]
+    assert desk.image(instance_id).pixel_sha256 == desk.image(fresh).pixel_sha256
 
 
 def test_one_bad_image_does_not_hold_up_its_batch(desk: Desk, add_image: AddImage) -> None:

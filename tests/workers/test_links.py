@@ -9,9 +9,11 @@ import pytest
 from sqlalchemy import select
 
 from archive import progress
+from archive.corrections import check_corrected
 from archive.database import Database
+from archive.intake import Header, Outcome, StoredFile, register
 from archive.links import Author, join, unjoin
-from archive.models import Alert, Instance, Patient, User
+from archive.models import Alert, Code, Instance, Patient, User
 from archive.review import dispose
 from archive.states import AlertKind, AlertState, ImageState, Role
 from config.paths import DataDir
@@ -173,6 +175,58 @@ def test_the_index_knows_at_once_and_after_a_restart(
     again = open_owner(database, settings, folder, NETWORK)
     assert contents(again) == after
     again.close()
+
+
+def correct(database: Database, settings: Settings, number: int, label: str) -> None:
+    """The image comes again with another Patient ID, is decoded and gives the same codes."""
+    with database.read() as session:
+        image, code = session.get_one(Instance, number), session.get_one(Code, number)
+    header = Header(image.sop_class_uid, image.sop_instance_uid, image.transfer_syntax_uid, "7.1", "7.2", label)
+    assert register(database, settings, header, StoredFile("f" * 64, 1)).outcome is Outcome.CORRECTED
+    encoding = progress.Encoding(
+        code.model_id,
+        np.frombuffer(code.embedding, "<f4"),
+        np.frombuffer(code.code, np.uint8),
+        np.zeros((6, 6), np.float32),
+    )
+    with database.write() as session:
+        progress.record_encoding(session, number, progress.Picture(1, 1, image.pixel_sha256 or "", "PA"), encoding)
+        check_corrected(session, settings, [number])
+
+
+def test_a_corrected_image_closes_its_alert_and_counts_for_the_right_patient(
+    owner: IndexOwner, database: Database, settings: Settings, folder: DataDir, crowd: Crowd
+) -> None:
+    assert judge(owner, database, settings, crowd, 7, "P3") == "wrong_patient"
+    (alert,) = alerts(database)
+    correct(database, settings, alert.instance_pk, "P7")
+    owner.catch_up()
+    assert alert.instance_pk not in owner.index
+    assert match_image(owner, database, settings, alert.instance_pk) == "consistent"
+    (alert,) = alerts(database)
+    assert (alert.state, alert.resolution) == (AlertState.RESOLVED, "corrected")
+    assert owner.rows.images_of(patient(database, "P7")) == 3
+    before = contents(owner)
+    owner.close()
+    again = open_owner(database, settings, folder, NETWORK)
+    assert contents(again) == before
+    again.close()
+
+
+def test_a_rejected_image_that_is_sent_under_the_right_label_is_no_duplicate(
+    owner: IndexOwner, database: Database, settings: Settings, crowd: Crowd
+) -> None:
+    judge(owner, database, settings, crowd, 7, "P3")
+    (alert,) = alerts(database)
+    decide(database, alert, AlertState.CONFIRMED)
+    with database.write() as session:
+        twin = crowd.take(session, 7, "P7")
+        twin.pixel_sha256 = session.get_one(Instance, alert.instance_pk).pixel_sha256
+    assert match_image(owner, database, settings, twin.id) == "consistent"
+    (alert,) = alerts(database)
+    assert alert.state is AlertState.RESOLVED
+    owner.catch_up()
+    assert alert.instance_pk not in owner.index and twin.id in owner.index
 
 
 def test_an_image_that_is_judged_again_stays_in_the_gallery(

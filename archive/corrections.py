@@ -1,0 +1,268 @@
+"""Images whose label was wrong: a corrected version takes their place, or they move to the right patient."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy.orm import Session
+
+from archive.alerts import Finding, conflict_key, raise_alert
+from archive.audit import AuditAction, record
+from archive.changes import note_changes
+from archive.links import Author, Label, join, patient_of
+from archive.models import Alert, Code, Instance, Series, Study, Variant, now
+from archive.progress import GRACE_SECONDS
+from archive.resolution import SYSTEM, UNDECIDED, alerts_about, is_estimate, judge_anew, resolve
+from archive.states import AlertKind, AlertState, ChangeKind, ImageState, Resolution, check_step
+from config.settings import Settings
+
+REPLACED = "rejected; the corrected image was sent as another one"
+
+_ABOUT_LABEL = (AlertKind.WRONG_PATIENT, AlertKind.PRIOR_MISMATCH)
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """A stored file that becomes an image's present version; see `archive.models.Instance` for the fields."""
+
+    file_sha256: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    size: int
+    calling_ae: str
+
+
+def is_rejected() -> ColumnElement[bool]:
+    """Whether people have confirmed that an image (`Instance`) is labelled wrongly."""
+    return exists().where(
+        Alert.instance_pk == Instance.id, Alert.kind.in_(_ABOUT_LABEL), Alert.state == AlertState.CONFIRMED
+    )
+
+
+def is_correction(session: Session, instance: Instance, label: Label) -> bool:
+    """Whether other bytes under an image's SOP Instance UID correct it.
+
+    They do if they carry another Patient ID, or if the image was rejected: people have confirmed that its label is
+    wrong.
+
+    Args:
+        label: what the other bytes carry; without a Patient ID they correct nothing.
+    """
+    if not label[0].strip():
+        return False
+    present = (instance.patient.patient_id, instance.patient.issuer)
+    if label != present:
+        return True
+    return session.scalar(select(Instance.id).where(Instance.id == instance.id, is_rejected())) is not None
+
+
+def replace_version(session: Session, instance: Instance, present: Bytes, series_pk: int, patient_pk: int) -> None:
+    """Let other bytes take an image's place, under the label that they carry.
+
+    The earlier bytes are kept as a superseded variant. The image is RECEIVED again, so it is decoded, encoded and
+    compared anew; alerts about its label close by themselves, others that name it are judged anew.
+
+    Args:
+        series_pk, patient_pk: where the bytes say that the image belongs.
+    """
+    _keep_earlier(session, instance, present.file_sha256)
+    before, old_series = instance.patient_pk, instance.series_pk
+    if instance.state is not ImageState.RECEIVED:
+        check_step(instance.state, ImageState.RECEIVED)
+    instance.state, instance.reason, instance.attempts, instance.judge_again = ImageState.RECEIVED, "", 0, False
+    instance.received_at, instance.due_at = now(), now() + timedelta(seconds=GRACE_SECONDS)
+    instance.file_sha256, instance.size, instance.calling_ae = present.file_sha256, present.size, present.calling_ae
+    instance.sop_class_uid, instance.transfer_syntax_uid = present.sop_class_uid, present.transfer_syntax_uid
+    instance.pixel_sha256, instance.encoded_at, instance.matched_at = None, None, None
+    instance.verdict, instance.probability = "", None
+    code = session.get(Code, instance.id)
+    if code is not None:
+        session.delete(code)
+    instance.series_pk, instance.patient_pk = series_pk, patient_pk
+    session.flush()
+    session.expire(instance)
+    _remove_empty(session, old_series)
+    note_changes(session, (instance.id,), ChangeKind.IMAGE)
+    for label in {before, patient_pk}:
+        record(session, SYSTEM, AuditAction.IMAGE_CORRECTED, "instance", instance.id, label)
+    _close_what_is_corrected(session, instance.id, conflict_key(instance.id, present.file_sha256))
+    _judge_others_anew(session, {before, patient_pk})
+
+
+def check_corrected(session: Session, settings: Settings, instance_ids: Collection[int]) -> None:
+    """Alert people where a corrected image, decoded again, shows other pixels than the version it has replaced.
+
+    A correction changes the header alone; other pixels mean that two images share one SOP Instance UID, or that the
+    wrong file was sent. Pixels of an earlier version that was never decoded cannot be compared; people are asked then
+    too.
+    """
+    replaced = select(Variant, Instance).join(Instance, Variant.instance_pk == Instance.id)
+    wanted = replaced.where(Variant.superseded, Instance.id.in_(instance_ids), Instance.pixel_sha256.is_not(None))
+    for variant, instance in session.execute(wanted):
+        if variant.pixel_sha256 != instance.pixel_sha256:
+            finding = Finding(
+                key=conflict_key(instance.id, variant.file_sha256),
+                kind=AlertKind.DUPLICATE_IMAGE,
+                probability=1.0,
+                instance_id=instance.id,
+                patient_pk=instance.patient_pk,
+                other_instance_id=instance.id,
+                other_patient_pk=variant.patient_pk,
+                evidence={"cause": "other_pixels"},
+            )
+            raise_alert(session, settings, finding)
+
+
+def replace_rejected(session: Session, instance: Instance) -> list[int]:
+    """Set rejected images with the same pixels as this one aside: it was sent in their place, as a new image.
+
+    Only under another person's label; the rejected image's alert closes by itself.
+
+    Returns:
+        the ids of those images.
+    """
+    twins = select(Instance).where(
+        Instance.pixel_sha256 == instance.pixel_sha256,
+        Instance.id != instance.id,
+        Instance.state == ImageState.MATCHED,
+        Instance.patient_pk != instance.patient_pk,
+        is_rejected(),
+    )
+    replaced = session.scalars(twins.with_for_update()).all() if instance.pixel_sha256 else []
+    for twin in replaced:
+        check_step(twin.state, ImageState.UNSUITABLE)
+        twin.state, twin.reason, twin.judge_again = ImageState.UNSUITABLE, REPLACED, False
+        for label in (twin.patient_pk, instance.patient_pk):
+            record(session, SYSTEM, AuditAction.IMAGE_REPLACED, "instance", twin.id, label)
+        _close_what_is_corrected(session, twin.id)
+        _judge_others_anew(session, {twin.patient_pk})
+    note_changes(session, (twin.id for twin in replaced), ChangeKind.IMAGE)
+    return [twin.id for twin in replaced]
+
+
+def correct_patient_id(session: Session, old: Label, new: Label, author: Author, study_uid: str = "") -> int:
+    """Another system has corrected a Patient ID: the images under it move to the right one.
+
+    Args:
+        old, new: Patient ID and issuer, as they were and as they are.
+        study_uid: Study Instance UID: only this study was filed under the wrong ID (HL7 v2 ADT^A45). By default the ID
+            itself was wrong (ADT^A47): all its images move, and both IDs are joined, so that images which still come
+            under the old one belong to the same person.
+
+    Returns:
+        how many images have moved.
+
+    Raises:
+        LinkRefused: one of both is no Patient ID, or somebody has said that these two are two persons.
+    """
+    before, after = patient_of(session, old), patient_of(session, new)
+    if before.id == after.id:
+        return 0
+    wanted = select(Instance).join(Instance.series).join(Series.study).where(Instance.patient_pk == before.id)
+    if study_uid:
+        wanted = wanted.where(Study.study_instance_uid == study_uid)
+    else:
+        after.name, after.birth_date = after.name or before.name, after.birth_date or before.birth_date
+        after.sex = after.sex or before.sex
+        join(session, before.id, after.id, author, surviving_pk=after.id)
+    moved = session.scalars(wanted.order_by(Instance.id).with_for_update(of=Instance)).all()
+    for instance in moved:
+        _move(session, instance, after.id)
+        for label in (before.id, after.id):
+            record(session, author.name, AuditAction.IMAGE_MOVED, "instance", instance.id, label, author.address)
+        if study_uid:
+            _close_what_is_corrected(session, instance.id)
+    note_changes(session, (instance.id for instance in moved), ChangeKind.PERSON)
+    if study_uid:
+        judge_anew(session, (instance.id for instance in moved))
+        _judge_others_anew(session, {before.id, after.id})
+    return len(moved)
+
+
+def _move(session: Session, instance: Instance, patient_pk: int) -> None:
+    """File an image under another label, in the study and series that it was in."""
+    series, study = instance.series, instance.series.study
+    same_study = select(Study).where(
+        Study.study_instance_uid == study.study_instance_uid, Study.patient_pk == patient_pk
+    )
+    to_study = session.scalar(same_study) or Study(
+        study_instance_uid=study.study_instance_uid,
+        patient_pk=patient_pk,
+        accession_number=study.accession_number,
+        description=study.description,
+        acquired_at=study.acquired_at,
+    )
+    session.add(to_study)
+    session.flush()
+    same_series = select(Series).where(
+        Series.series_instance_uid == series.series_instance_uid, Series.study_pk == to_study.id
+    )
+    to_series = session.scalar(same_series) or Series(
+        series_instance_uid=series.series_instance_uid,
+        study_pk=to_study.id,
+        modality=series.modality,
+        description=series.description,
+    )
+    session.add(to_series)
+    session.flush()
+    instance.series_pk, instance.patient_pk = to_series.id, patient_pk
+    session.flush()
+    session.expire(instance)
+    _remove_empty(session, series.id)
+
+
+def _keep_earlier(session: Session, instance: Instance, file_sha256: str) -> None:
+    """Note an image's present bytes as superseded; a variant of the bytes that follow them is one no longer."""
+    following = session.scalar(
+        select(Variant).where(Variant.instance_pk == instance.id, Variant.file_sha256 == file_sha256)
+    )
+    if following is not None:
+        session.delete(following)
+        session.flush()
+    session.add(
+        Variant(
+            instance_pk=instance.id,
+            patient_pk=instance.patient_pk,
+            superseded=True,
+            pixel_sha256=instance.pixel_sha256,
+            file_sha256=instance.file_sha256,
+            transfer_syntax_uid=instance.transfer_syntax_uid,
+            size=instance.size,
+            calling_ae=instance.calling_ae,
+            received_at=instance.received_at,
+        )
+    )
+    session.flush()
+
+
+def _close_what_is_corrected(session: Session, instance_id: int, conflict: str = "") -> None:
+    """Close what was said or confirmed of an image's label.
+
+    Args:
+        conflict: key of an alert about two files under one UID that closes too.
+    """
+    said = select(Alert).where(Alert.instance_pk == instance_id, Alert.state.in_((*UNDECIDED, AlertState.CONFIRMED)))
+    for alert in session.scalars(said.with_for_update()):
+        if is_estimate(alert) or alert.key == conflict:
+            resolve(session, alert, Resolution.CORRECTED)
+
+
+def _judge_others_anew(session: Session, labels: set[int]) -> None:
+    """Have images compared again whose alerts name labels that an image has left or come to."""
+    judge_anew(session, (alert.instance_pk for alert in alerts_about(session, labels) if is_estimate(alert)))
+
+
+def _remove_empty(session: Session, series_pk: int) -> None:
+    """Remove a series that has no image left, and its study if that has no series left."""
+    if session.scalar(select(Instance.id).where(Instance.series_pk == series_pk).limit(1)) is not None:
+        return
+    series = session.get_one(Series, series_pk)
+    study_pk = series.study_pk
+    session.delete(series)
+    session.flush()
+    if session.scalar(select(Series.id).where(Series.study_pk == study_pk).limit(1)) is None:
+        session.delete(session.get_one(Study, study_pk))
+        session.flush()
