@@ -22,6 +22,7 @@ SUMMARIES = {
     "compare": "Tell whether two images show one person, and why.",
     "similar": "Find images that look like a given one.",
     "evaluate": "Measure how well persons are recognised in images of known patients.",
+    "bench": "Measure published methods and this product's side by side.",
     "replay": "Measure what the whole system finds in a stream with planted errors.",
     "dead-letters": "Images that were given up, and another try for them.",
     "messages": "Messages about alerts that wait or were given up, and another try for them.",

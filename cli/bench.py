@@ -1,0 +1,114 @@
+"""`lungprint bench`: published methods and this product's, measured side by side."""
+
+from __future__ import annotations
+
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from cli.outcome import EXIT_CODES, InputNotUsable
+from cli.output import console, progress_bar
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_NEEDED = ("imagehash", "matplotlib", "psutil")
+# Images of each dataset, and which datasets: SIFT compares a pair in milliseconds, and there are half as many pairs as
+# the square of the images.
+_PROFILES = {"quick": 160, "full": 4000}
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("methods", nargs=-1)
+@click.option("--data", "manifest", type=_FILE, required=True, help="CSV that lists the images and their patients.")
+@click.option(
+    "-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the results."
+)
+@click.option(
+    "--profile",
+    type=click.Choice(sorted(_PROFILES)),
+    default="quick",
+    show_default=True,
+    help="quick: up to 160 images of each dataset; full: up to 4,000.",
+)
+@click.option("--dataset", "datasets", multiple=True, help="Only images of this dataset; may be repeated.")
+@click.option("--split", type=click.Choice(["test", "val", "train"]), default="test", show_default=True)
+@click.option("--weights", default="default", show_default=True, help="This product's: a shipped name, or a file.")
+@click.option(
+    "--backbone-weights",
+    "backbones",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="ImageNet weights (safetensors) of a torchvision backbone, for example mobilenet_v2=FILE; may be repeated.",
+)
+@click.option("--pretrained", is_flag=True, help="Download ImageNet weights of the backbones without a file.")
+@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Folder that keeps prepared images.")
+@click.option("--rounds", type=click.IntRange(20), default=300, show_default=True, help="Draws for the intervals.")
+def command(
+    methods: tuple[str, ...],
+    manifest: Path,
+    output: Path,
+    profile: str,
+    datasets: tuple[str, ...],
+    split: str,
+    weights: str,
+    backbones: tuple[str, ...],
+    pretrained: bool,
+    cache: Path | None,
+    rounds: int,
+) -> None:
+    """Measure METHODS, all of them if none is named, on images of known patients by one protocol.
+
+    METHODS are keys or groups: p2 (frozen network features), p3 (histograms, hashes, SIFT, ORB), p5 (max-pooled
+    features), ours. A wrong name lists all.
+
+    The folder gets comparison.md (tables and a picture), comparison.csv (every figure) and comparison.png. What was
+    measured stays in methods/: the same command goes on after a stop, and measures nothing twice on the same images.
+    Backbones without ImageNet weights take part with random ones, and the table says so.
+
+    \b
+    Examples:
+      lungprint bench --data xrays/manifest.csv -o comparison
+      lungprint bench p3 ours --data xrays/manifest.csv --dataset nih -o comparison
+      lungprint bench p2 --pretrained --data xrays/manifest.csv -o comparison
+    """
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise InputNotUsable(
+            f"The comparison needs {' and '.join(missing)}: install them with pip install 'lungprint[train]'."
+        )
+    # Here, not above: torch takes seconds to import, and `--help` should not.
+    from retrieval.bench.catalogue import Sources, catalogue, chosen
+    from retrieval.bench.report import show, write
+    from retrieval.bench.run import Comparison, compare
+    from retrieval.data.manifest import Split
+
+    entries = chosen(catalogue(Sources(weights, _files(backbones), pretrained)), methods)
+    with tempfile.TemporaryDirectory(prefix="lungprint-bench-") as scratch, progress_bar() as bar:
+        task = bar.add_task("methods", total=len(entries))
+
+        def said(name: str, place: int, count: int) -> None:
+            bar.update(task, completed=place - 1, description=name)
+            if not bar.console.is_terminal:
+                click.echo(f"{place} of {count}: {name}", err=True)
+
+        found = compare(
+            Comparison(manifest, cache or Path(scratch), datasets, Split(split), _PROFILES[profile], rounds),
+            entries,
+            output,
+            said,
+        )
+        bar.update(task, completed=len(entries))
+    page = write(found, output)
+    show(found, console())
+    click.echo(f"Comparison: {page}")
+
+
+def _files(backbones: tuple[str, ...]) -> dict[str, Path]:
+    found = {}
+    for text in backbones:
+        name, mark, file = text.partition("=")
+        if not mark or not Path(file).is_file():
+            raise InputNotUsable(f"--backbone-weights needs NAME=FILE with a file that is there, not {text!r}.")
+        found[name] = Path(file)
+    return found

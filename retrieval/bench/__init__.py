@@ -1,0 +1,1 @@
+"""Published methods and ours behind one interface, measured by one protocol."""

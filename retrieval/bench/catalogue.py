@@ -1,0 +1,98 @@
+"""Which methods there are, in the order of the tables, and how each is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from retrieval.bench.classical import classical_methods
+from retrieval.bench.frozen import FrozenBackbone, FrozenFeatures, MaxPooledFeatures
+from retrieval.bench.measures import MEASURES
+from retrieval.bench.method import ImageMethod
+from retrieval.bench.ours import OurEmbedding, OurVerdict
+from retrieval.encoder import Encoder
+from retrieval.errors import ConfigInvalid
+
+P2_BACKBONES = ("resnet18", "resnet50", "resnet152")
+_P2_MEASURED = "resnet18"
+_P5_BACKBONE = "resnet50"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method that is made when its turn comes: networks of methods that wait need no memory.
+
+    Attributes:
+        key: one word. name: for the progress bar. group: `p1` to `p5`, `ours` or `field`.
+    """
+
+    key: str
+    name: str
+    group: str
+    make: Callable[[], ImageMethod[Any]]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where weights come from.
+
+    Attributes:
+        weights: name or path of this product's.
+        backbones: files of torchvision state dicts (safetensors), by torchvision's name.
+        pretrained: let torchvision download ImageNet weights of the others.
+    """
+
+    weights: str
+    backbones: Mapping[str, Path]
+    pretrained: bool = False
+
+
+def catalogue(sources: Sources) -> list[Entry]:
+    """Every method."""
+    entries = [_classical(method) for method in classical_methods()]
+    for name in (*P2_BACKBONES, *sorted(set(sources.backbones) - set(P2_BACKBONES))):
+        for measure in MEASURES if name == _P2_MEASURED else ("cosine",):
+            make = partial(_frozen, sources, name, measure)
+            entries.append(Entry(f"{name}-{measure.lower()}", f"frozen {name}, {measure}", "p2", make))
+    make_max = partial(_max_pooled, sources, _P5_BACKBONE)
+    entries.append(Entry(f"{_P5_BACKBONE}-max", f"frozen {_P5_BACKBONE}, max-pooled", "p5", make_max))
+    encoder = cache(lambda: Encoder.load(sources.weights))
+    entries.append(Entry("lungprint", "Lungprint, embedding", "ours", lambda: OurEmbedding(encoder())))
+    calibrated = Entry(
+        "lungprint-calibrated", "Lungprint, calibrated", "ours", lambda: OurVerdict(encoder(), sources.weights)
+    )
+    return [*entries, calibrated]
+
+
+def chosen(entries: Sequence[Entry], wanted: Sequence[str]) -> list[Entry]:
+    """Those whose key or group is wanted, in the order of the tables; all if nothing is.
+
+    Raises:
+        ConfigInvalid: a word is neither; the known ones are listed.
+    """
+    known = {entry.key for entry in entries} | {entry.group for entry in entries}
+    unknown = [word for word in wanted if word not in known]
+    if unknown:
+        groups = ", ".join(sorted({entry.group for entry in entries}))
+        keys = ", ".join(entry.key for entry in entries)
+        raise ConfigInvalid(f"There is no method {', '.join(unknown)}. Groups: {groups}. Methods: {keys}.")
+    return [entry for entry in entries if not wanted or entry.key in wanted or entry.group in wanted]
+
+
+def _classical(method: ImageMethod[Any]) -> Entry:
+    return Entry(method.about.key, method.about.name, "p3", lambda: method)
+
+
+def _frozen(sources: Sources, name: str, measure: str) -> ImageMethod[Any]:
+    return FrozenFeatures(_backbone(sources, name), measure)
+
+
+def _max_pooled(sources: Sources, name: str) -> ImageMethod[Any]:
+    return MaxPooledFeatures(_backbone(sources, name))
+
+
+def _backbone(sources: Sources, name: str) -> FrozenBackbone:
+    return FrozenBackbone(name, sources.backbones.get(name), sources.pretrained)

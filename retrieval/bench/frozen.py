@@ -1,0 +1,97 @@
+"""Features of a classifier that never saw a chest, as P2 and P5 use them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import nn
+
+from retrieval.bench.measures import MEASURES
+from retrieval.bench.method import About, ArrayMethod, Images, Matrix
+from retrieval.networks import Backbone
+from retrieval.networks.input import network_input
+
+_CHUNK = 16
+_SIDE = 224
+_PROGRESS = Console(stderr=True)
+
+
+class FrozenBackbone:
+    """A torchvision backbone that is not trained.
+
+    Args:
+        name: torchvision's name.
+        weights: safetensors file of a torchvision state dict; None for ImageNet weights that torchvision downloads if
+            `pretrained`, else for random ones.
+
+    Attributes:
+        learned: what the weights were learned from, for the tables.
+
+    Raises:
+        WeightsNotUsable: no such backbone, or the file does not fit.
+    """
+
+    def __init__(self, name: str, weights: Path | None = None, pretrained: bool = False) -> None:
+        torch.manual_seed(0)
+        self._backbone = Backbone(name, pretrained=pretrained and weights is None)
+        if weights is not None:
+            self._backbone.load_torchvision_file(weights)
+        self._backbone.eval().to(memory_format=torch.channels_last)
+        self.name = name
+        self.learned = "ImageNet" if pretrained or weights is not None else "nothing, random weights"
+
+    def maps(self, images: Images, pool: nn.Module) -> Matrix:
+        """Pooled deep feature maps of prepared images uint8 (n, h, w): float32 (n, c)."""
+        parts = []
+        with torch.inference_mode():
+            for start in track(range(0, len(images), _CHUNK), description=self.name, console=_PROGRESS):
+                batch = network_input(torch.from_numpy(images[start : start + _CHUNK].copy()), _SIDE)
+                # The image by its own mean and deviation: P2 centres and standardises.
+                centred = batch - batch.mean(dim=(2, 3), keepdim=True)
+                batch = centred / batch.std(dim=(2, 3), keepdim=True).clamp(min=1e-3)
+                parts.append(pool(self._backbone(batch.expand(-1, 3, -1, -1))[1]).flatten(1).numpy())
+        return np.concatenate(parts)
+
+
+class FrozenFeatures(ArrayMethod):
+    """Average-pooled features of the layer before the classifier, compared by one measure. Source: P2.
+
+    Args:
+        backbone: see `FrozenBackbone`.
+        measure: a key of `retrieval.bench.measures.MEASURES`.
+    """
+
+    def __init__(self, backbone: FrozenBackbone, measure: str = "cosine") -> None:
+        self._backbone = backbone
+        self._measure = MEASURES[measure]
+        self.about = About(
+            f"{backbone.name}-{measure.lower()}", f"frozen {backbone.name}, {measure}", "P2", backbone.learned
+        )
+
+    def represent(self, images: Images) -> Matrix:
+        """Features float32 (n, c)."""
+        return self._backbone.maps(images, nn.AdaptiveAvgPool2d(1))
+
+    def similarity(self, first: Matrix, second: Matrix) -> Matrix:
+        """Similarities float32 (n, m) by the measure."""
+        return self._measure(first, second)
+
+
+class MaxPooledFeatures(ArrayMethod):
+    """Max-pooled, flattened features, compared by cosine. Source: P5."""
+
+    def __init__(self, backbone: FrozenBackbone) -> None:
+        self._backbone = backbone
+        self.about = About(f"{backbone.name}-max", f"frozen {backbone.name}, max-pooled", "P5", backbone.learned)
+
+    def represent(self, images: Images) -> Matrix:
+        """Features float32 (n, c)."""
+        return self._backbone.maps(images, nn.AdaptiveMaxPool2d(1))
+
+    def similarity(self, first: Matrix, second: Matrix) -> Matrix:
+        """Cosines float32 (n, m)."""
+        return MEASURES["cosine"](first, second)

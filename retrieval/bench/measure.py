@@ -1,0 +1,119 @@
+"""One method on the images of an evaluation: how well it recognises, how long it takes, what it needs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psutil
+
+from retrieval.bench.method import About, ImageMethod, Images
+from retrieval.evaluation.cohort import Cohort
+from retrieval.evaluation.protocol import Figures, evaluate
+
+_EVERY = 0.02
+_TIMED = 16
+_MIB = 1 << 20
+_NAN: Any = float("nan")
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a method takes.
+
+    Attributes:
+        ms_per_image: to represent an image, one process, batches of 16.
+        us_per_comparison: of two represented images, when one is compared with many.
+        bytes_per_image: what is kept of an image.
+        memory_mib: by how much the process grew while it represented and compared the images, at its peak.
+    """
+
+    ms_per_image: float
+    us_per_comparison: float
+    bytes_per_image: float
+    memory_mib: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One method: who it is, what it takes, and its figures on each cohort."""
+
+    about: About
+    costs: Costs
+    figures: tuple[Figures, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, for `from_json`; NaN is None."""
+        return {
+            "about": asdict(self.about),
+            "costs": asdict(self.costs),
+            "figures": [
+                {key: None if value != value else value for key, value in asdict(one).items()} for one in self.figures
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> Measured:
+        """What `to_json` wrote; raises KeyError or TypeError for anything else."""
+        figures = tuple(
+            Figures(**{key: _NAN if value is None else value for key, value in one.items()}) for one in raw["figures"]
+        )
+        return cls(About(**raw["about"]), Costs(**raw["costs"]), figures)
+
+
+def measure(method: ImageMethod[Any], images: Images, cohorts: Sequence[Cohort], rounds: int) -> Measured:
+    """Represent every image once, compare within each cohort, and time both.
+
+    Args:
+        images: uint8 (n, h, w), prepared. cohorts: of positions among them.
+        rounds: draws of patients for the intervals.
+    """
+    with _growth() as grown:
+        method.represent(images[:1])  # what is loaded or compiled at first use is not an image's cost
+        began = time.perf_counter()
+        represented = method.represent(images)
+        to_represent = time.perf_counter() - began
+        few = method.chosen(represented, list(range(min(_TIMED, len(images)))))
+        began = time.perf_counter()
+        method.similarity(few, represented)
+        to_compare = time.perf_counter() - began
+        similarities = []
+        for cohort in cohorts:
+            mine = method.chosen(represented, cohort.positions.tolist())
+            similarities.append(method.similarity(mine, mine))
+    found = tuple(
+        evaluate(method.about.name, similarity, cohort, rounds)[0]
+        for similarity, cohort in zip(similarities, cohorts, strict=True)
+    )
+    costs = Costs(
+        ms_per_image=1e3 * to_represent / len(images),
+        us_per_comparison=1e6 * to_compare / (min(_TIMED, len(images)) * len(images)),
+        bytes_per_image=method.nbytes(represented) / len(images),
+        memory_mib=grown[0] / _MIB,
+    )
+    return Measured(method.about, costs, found)
+
+
+@contextmanager
+def _growth() -> Iterator[list[int]]:
+    """A list whose only value becomes the growth of this process's resident memory, in bytes, at its peak."""
+    process = psutil.Process()
+    before = process.memory_info().rss
+    grown = [0]
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_EVERY):
+            grown[0] = max(grown[0], process.memory_info().rss - before)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield grown
+    finally:
+        done.set()
+        watcher.join()

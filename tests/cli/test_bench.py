@@ -1,0 +1,101 @@
+"""`lungprint bench` as its user meets it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import save_file
+from torchvision import models
+
+from cli.main import lungprint
+from cli.outcome import ExitCode, InputNotUsable
+from retrieval.bench.measure import Measured
+from retrieval.bench.method import About
+from retrieval.errors import ConfigInvalid, ManifestInvalid
+from tests.toys import VALIDATED, toy_manifest
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("toys")
+    manifest = toy_manifest(folder)
+    return ["--data", str(manifest), "--cache", str(folder / "cache"), "--split", "val", "--rounds", "20"]
+
+
+def bench(*arguments: object) -> str:
+    """Run the command in this process; what it printed."""
+    done = CliRunner().invoke(lungprint, ["bench", *map(str, arguments)])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == ExitCode.OK
+    return done.output
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "comparison.csv").open(encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_every_method_has_a_row_with_figures_and_costs(data: list[str], tmp_path: Path) -> None:
+    weights = tmp_path / "resnet18.safetensors"
+    torch.manual_seed(0)
+    save_file(models.resnet18(weights=None).state_dict(), weights)
+    out = tmp_path / "out"
+    said = bench("p3", "resnet18-cosine", "ours", *data, "--backbone-weights", f"resnet18={weights}", "-o", out)
+    found = rows(out)
+    assert len(found) == 13
+    for row in found:
+        assert int(row["images"]) == 2 * VALIDATED
+        assert 0 <= float(row["auc"]) <= 1
+        assert float(row["ms_per_image"]) > 0 < float(row["us_per_comparison"])
+        assert row["name"] in (out / "comparison.md").read_text(encoding="utf-8")
+    learned = {row["key"]: row["learned"] for row in found}
+    assert (learned["sift"], learned["resnet18-cosine"]) == ("nothing", "ImageNet")
+    assert (out / "comparison.png").stat().st_size > 10_000
+    assert "Lungprint against the best of the others" in (out / "comparison.md").read_text(encoding="utf-8")
+    assert "AUC" in said
+
+
+def test_what_was_measured_on_the_same_images_is_kept_and_what_was_not_is_measured(
+    data: list[str], tmp_path: Path
+) -> None:
+    bench("ahash", *data, "-o", tmp_path)
+    kept = tmp_path / "methods" / "ahash.json"
+    before = kept.stat().st_mtime_ns
+    bench("ahash", "phash", *data, "-o", tmp_path)
+    assert kept.stat().st_mtime_ns == before
+    assert [row["key"] for row in rows(tmp_path)] == ["ahash", "phash"]
+    bench("ahash", *data[:-1], "21", "-o", tmp_path)
+    assert kept.stat().st_mtime_ns > before
+    kept.write_text("{", encoding="utf-8")
+    bench("ahash", *data, "-o", tmp_path)
+    assert len(rows(tmp_path)) == 1
+
+
+def test_backbones_without_weights_are_said_to_know_nothing(data: list[str], tmp_path: Path) -> None:
+    bench("resnet18-l1", *data, "-o", tmp_path)
+    assert rows(tmp_path)[0]["learned"] == "nothing, random weights"
+
+
+def test_wrong_names_are_errors_that_list_the_right_ones(data: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match=r"no method phish.*p3.*phash"):
+        bench("phish", *data, "-o", tmp_path)
+    with pytest.raises(ManifestInvalid, match="'moon'"):
+        bench("ahash", *data, "--dataset", "moon", "-o", tmp_path)
+    with pytest.raises(InputNotUsable, match="NAME=FILE"):
+        bench("p2", *data, "--backbone-weights", "resnet18", "-o", tmp_path)
+
+
+def test_figures_that_cannot_be_measured_survive_the_file(data: list[str], tmp_path: Path) -> None:
+    bench("ahash", *data, "-o", tmp_path)
+    raw = json.loads((tmp_path / "methods" / "ahash.json").read_text(encoding="utf-8"))["measured"]
+    found = Measured.from_json(raw)
+    assert isinstance(found.about, About)
+    assert math.isnan(found.figures[0].tpr_at_fpr_1e4)
+    assert found.to_json() == raw
