@@ -95,7 +95,7 @@ def masked(section: str, name: str, value: Any) -> Any:
         # Many webhooks carry their key in the path.
         parts = urlsplit(value)
         return f"{parts.scheme}://{parts.hostname}/{MASK}"
-    if name.endswith(("secret", "password")):
+    if name.endswith(("secret", "password", "token")):
         return MASK
     # A password may hold any character that its owner forgot to escape, so the last @ of the authority ends it.
     return re.sub(r"(://[^:/@]*):[^/]*@", rf"\1:{MASK}@", value)

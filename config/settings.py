@@ -13,7 +13,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from config.errors import ConfigurationError
 
@@ -156,13 +164,25 @@ class EncoderOptions(Section):
 class IndexOptions(Section):
     """The nearest-neighbour index."""
 
-    kind: Literal["hnsw", "exact"]
+    kind: Literal["hnsw", "exact", "lsh", "milvus"]
     m: int = Field(ge=4, le=128)
     ef_construction: int = Field(ge=16, le=2000)
     ef_search: int = Field(ge=16, le=5000)
+    lsh_bits: int = Field(ge=1, le=16)
+    lsh_tables: int = Field(ge=1, le=256)
+    lsh_candidates: int = Field(ge=1, le=1_000_000)
+    milvus_url: str
+    milvus_token: str
+    milvus_collection: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,199}$")]
     candidates: int = Field(ge=1, le=5000)
     keep: int = Field(ge=1, le=5000)
     snapshot_every: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _has_cluster(self) -> IndexOptions:
+        if self.kind == "milvus" and not self.milvus_url:
+            raise ValueError("index.kind milvus needs the address of the cluster in index.milvus_url")
+        return self
 
 
 class VerdictOptions(Section):

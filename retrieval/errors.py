@@ -51,6 +51,10 @@ class IndexInputInvalid(RetrievalError):
     """What was handed to an index does not fit it: another dimension, a repeated id, a vector without direction."""
 
 
+class IndexUnavailable(RetrievalError):
+    """The index runs elsewhere and cannot be reached, or its package is not installed; the fault of no image."""
+
+
 class SnapshotInvalid(RetrievalError):
     """A stored index is torn, incomplete, or belongs to another network or kind of index."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any
+from typing import Any, NoReturn
 
 from celery import signals
 from celery_batches import SimpleRequest
@@ -13,7 +13,7 @@ from config.broker import Queue, Task, celery_app
 from config.errors import ConfigurationError
 from config.paths import DataDir, data_dir
 from config.settings import load_settings
-from retrieval.errors import DeviceFailed
+from retrieval.errors import DeviceFailed, IndexUnavailable
 from workers import align, commit, maintenance, match, notify, similar
 from workers.batching import EncodeBatches, ids_of
 from workers.readiness import write_ready_file
@@ -58,10 +58,8 @@ def encode_images(requests: list[SimpleRequest]) -> None:
     try:
         resources.encoder.run(ids_of(request.args for request in requests))
     except DeviceFailed:
-        # The supervisor starts another process; only a new one can use the device again.
-        logger.critical("the GPU failed, this worker ends and is started again", exc_info=True)
-        logging.shutdown()
-        os._exit(1)
+        # Only a new process can use the device again.
+        _start_again("the GPU failed")
     finally:
         encode_images.finished()
 
@@ -69,7 +67,12 @@ def encode_images(requests: list[SimpleRequest]) -> None:
 @app.task(name=str(Task.MATCH))
 def match_image(instance_id: int) -> None:
     """Give an encoded image its verdict, or have it encoded anew when it waits with codes of other weights."""
-    if match.match(resources.index_owner, resources.database, _settings, instance_id) == match.OUTDATED:
+    try:
+        outcome = match.match(resources.index_owner, resources.database, _settings, instance_id)
+    except IndexUnavailable:
+        # What was half done is made up for when a new process catches up with the database.
+        _start_again("the index cannot be reached")
+    if outcome == match.OUTDATED:
         resources.send(Task.ENCODE, instance_id)
 
 
@@ -119,6 +122,13 @@ def send_notification(notification_id: int) -> None:
 def report_commitment(commitment_id: int) -> None:
     """Tell a peer which of its images are safe."""
     commit.report_commitment(resources.database, resources.files, _settings, commitment_id)
+
+
+def _start_again(why: str) -> NoReturn:
+    """End this process at once; the supervisor starts another, which gets the message again."""
+    logger.critical("%s, this worker ends and is started again", why, exc_info=True)
+    logging.shutdown()
+    os._exit(1)
 
 
 @signals.setup_logging.connect

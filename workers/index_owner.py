@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import re
 import threading
 import time
 from collections.abc import Collection
@@ -23,7 +24,19 @@ from config.settings import IndexOptions, Settings
 from retrieval.calibration import Calibration, calibration_beside
 from retrieval.comparison import Comparer
 from retrieval.errors import CalibrationInvalid, SnapshotInvalid
-from retrieval.index import Candidates, ExactIndex, GalleryIndex, HnswIndex, HnswOptions, Ranked, rerank
+from retrieval.index import (
+    Candidates,
+    ExactIndex,
+    GalleryIndex,
+    HnswIndex,
+    HnswOptions,
+    LshIndex,
+    LshOptions,
+    MilvusIndex,
+    MilvusOptions,
+    Ranked,
+    rerank,
+)
 from retrieval.index.snapshot import discard, load_snapshot, snapshots, write_snapshot
 from retrieval.verification import read_verifier
 from retrieval.weights.card import find_weights, model_id_of, read_card
@@ -80,7 +93,7 @@ class IndexOwner:
         self._folder = folder
         self._lock_file = lock
         self._lock = threading.RLock()
-        self._index: GalleryIndex = make_index(settings.index, network.dim)
+        self._index: GalleryIndex = make_index(settings.index, network)
         self._since_snapshot = 0
         # The newest change in the database that the index knows of, see `archive.changes`.
         self._known_change = 0
@@ -111,7 +124,10 @@ class IndexOwner:
         for start in range(0, len(missing), BULK):
             with self._database.read() as session:
                 found = gallery.embeddings_of(session, missing[start : start + BULK].tolist())
-            self._index.add(found.instance, found.embedding)
+            if len(found):
+                self._index.add(found.instance, found.embedding)
+        # An image that went while the others were read.
+        self.rows.remove(np.setdiff1d(self.rows.ids, self._index.ids))
         self._since_snapshot = len(missing) + len(stale) + len(changes.images)
         logger.info(
             "index ready in %.1f s: %d images of %d persons, %d from the snapshot, %d from the database",
@@ -163,7 +179,7 @@ class IndexOwner:
         self._since_snapshot += len(ids)
 
     def _relabel(self, ids: Collection[int]) -> None:
-        """Take the persons of these images from the database."""
+        """Take the persons of these images from the database, as far as they are in the gallery already."""
         with self._database.read() as session:
             known = [number for number in ids if number in self.rows]
             found = gallery.members(session, known, self.network.model_id)
@@ -172,8 +188,8 @@ class IndexOwner:
 
     def _join(self, images: Images) -> None:
         if len(images):
-            self.rows.add(images.instance, images.person, images.code)
             self._index.add(images.instance, images.embedding)
+            self.rows.add(images.instance, images.person, images.code)
 
     def candidates(self, probe: Probe) -> Ranked:
         """Images of others that are most like the probe, after the re-rank; none of its own label.
@@ -241,7 +257,7 @@ class IndexOwner:
                 return
             except SnapshotInvalid as error:
                 logger.warning("index snapshot refused, the index is rebuilt from the database: %s", error)
-                self._index = make_index(self._options, self.network.dim)
+                self._index = make_index(self._options, self.network)
                 discard(snapshot)
 
     def _snapshot_if_due(self) -> None:
@@ -250,11 +266,25 @@ class IndexOwner:
             self.snapshot()
 
 
-def make_index(options: IndexOptions, dim: int) -> GalleryIndex:
-    """An empty index of the configured kind."""
-    if options.kind == "exact":
-        return ExactIndex(dim)
-    return HnswIndex(dim, HnswOptions(options.m, options.ef_construction, options.ef_search))
+def make_index(options: IndexOptions, network: Network) -> GalleryIndex:
+    """An index of the configured kind for the embeddings of a network; empty, unless it is kept in a cluster.
+
+    Raises:
+        IndexUnavailable: it is kept in a cluster that cannot be used.
+    """
+    dim = network.dim
+    match options.kind:
+        case "exact":
+            return ExactIndex(dim)
+        case "lsh":
+            return LshIndex(dim, LshOptions(options.lsh_bits, options.lsh_tables, options.lsh_candidates))
+        case "milvus":
+            # Embeddings of two networks cannot be compared, so each has a collection of its own.
+            collection = f"{options.milvus_collection}_{re.sub(r'[^A-Za-z0-9]', '_', network.model_id)}"
+            widths = (options.m, options.ef_construction, options.ef_search)
+            return MilvusIndex(dim, MilvusOptions(options.milvus_url, collection, options.milvus_token, *widths))
+        case "hnsw":
+            return HnswIndex(dim, HnswOptions(options.m, options.ef_construction, options.ef_search))
 
 
 def open_owner(

@@ -21,6 +21,7 @@ from archive.models import Instance, now
 from archive.resolution import settle
 from archive.states import AlertKind, ImageState, check_step
 from config.settings import Settings
+from retrieval.errors import IndexUnavailable
 from retrieval.verdict import Evidence, Person, Rates, Verdict, VerdictKind, judge
 from workers.index_owner import IndexOwner, Network
 
@@ -79,9 +80,12 @@ def match(owner: IndexOwner, database: Database, settings: Settings, instance_id
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database is away; the image stays where it is.
+        IndexUnavailable: the cluster that keeps the index is away; only an owner that starts anew is equal to it again.
     """
     try:
         return match_image(owner, database, settings, instance_id)
+    except IndexUnavailable:
+        raise
     except Exception as error:
         logger.exception("image %d was not matched", instance_id)
         with database.write() as session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,7 @@ from retrieval.errors import IndexInputInvalid
 
 # How far a cosine may leave [-1, 1] by rounding.
 ROUNDING = 1e-5
+_NO_DIRECTION = "An embedding without direction (zero or not finite) cannot be compared."
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +35,12 @@ class Candidates:
     def __post_init__(self) -> None:
         if self.ids.shape != self.cosines.shape or self.ids.ndim != 1:
             raise IndexInputInvalid(f"Candidates need one cosine an id, not {self.cosines.shape} for {self.ids.shape}.")
-        if len(np.unique(self.ids)) != len(self.ids):
+        if len(set(self.ids.tolist())) != len(self.ids):
             raise IndexInputInvalid("A candidate was found twice.")
-        if not np.all(np.abs(self.cosines) <= 1 + ROUNDING):
-            raise IndexInputInvalid("A cosine lies between -1 and 1.")
-        if np.any(np.diff(self.cosines) > 0):
+        if not (self.cosines[:-1] >= self.cosines[1:]).all():
             raise IndexInputInvalid("Candidates must be sorted, most similar first.")
+        if len(self) and not -1 - ROUNDING <= self.cosines[-1] <= self.cosines[0] <= 1 + ROUNDING:
+            raise IndexInputInvalid("A cosine lies between -1 and 1.")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -109,6 +111,20 @@ class GalleryIndex(Protocol):
         ...
 
 
+def direction(embedding: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
+    """An embedding float32 (dim,) divided by its length; the same as `normalised`, quicker for one.
+
+    Raises:
+        IndexInputInvalid: another shape, or a vector of length zero or not finite.
+    """
+    if embedding.shape != (dim,):
+        raise IndexInputInvalid(f"This index holds embeddings of {dim} numbers, not of shape {embedding.shape}.")
+    length = math.sqrt(embedding.dot(embedding))
+    if not 0 < length < math.inf:
+        raise IndexInputInvalid(_NO_DIRECTION)
+    return np.divide(embedding, length, dtype=np.float32)
+
+
 def normalised(embeddings: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
     """Embeddings float32 (n, dim) divided by their length.
 
@@ -119,7 +135,7 @@ def normalised(embeddings: NDArray[np.float32], dim: int) -> NDArray[np.float32]
         raise IndexInputInvalid(f"This index holds embeddings of {dim} numbers, not of shape {embeddings.shape}.")
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     if not np.all(np.isfinite(lengths)) or np.any(lengths == 0):
-        raise IndexInputInvalid("An embedding without direction (zero or not finite) cannot be compared.")
+        raise IndexInputInvalid(_NO_DIRECTION)
     return np.ascontiguousarray(embeddings / lengths, dtype=np.float32)
 
 
@@ -141,4 +157,4 @@ def checked(
 def best(ids: NDArray[np.int64], cosines: NDArray[np.float32], k: int) -> Candidates:
     """The `k` best of some hits, each id once, ties by id."""
     order = np.lexsort((ids, -cosines))[:k]
-    return Candidates(ids[order], np.clip(cosines[order], -1.0, 1.0))
+    return Candidates(ids[order], np.minimum(cosines[order], np.float32(1)))

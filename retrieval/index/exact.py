@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.errors import IndexInputInvalid, SnapshotInvalid
-from retrieval.index.base import Candidates, best, checked, normalised
+from retrieval.errors import IndexInputInvalid
+from retrieval.index.base import Candidates, best, checked, direction
+from retrieval.index.stored import read_vectors, write_vectors
 
 _BLOCK = 65_536
 
@@ -50,10 +51,9 @@ class ExactIndex:
         """Add or replace embeddings; see `GalleryIndex.add`."""
         ids, vectors = checked(ids, embeddings, self._dim)
         self._reserve(self._count + len(ids))
-        for number, vector in zip(ids.tolist(), vectors, strict=True):
-            row = self._row.setdefault(number, self._count)
-            self._ids[row], self._vectors[row] = number, vector
-            self._count = max(self._count, row + 1)
+        rows = [self._row.setdefault(number, len(self._row)) for number in ids.tolist()]
+        self._ids[rows], self._vectors[rows] = ids, vectors
+        self._count = len(self._row)
 
     def remove(self, ids: NDArray[np.int64]) -> None:
         """Forget ids; unknown ones are ignored."""
@@ -68,7 +68,7 @@ class ExactIndex:
 
     def search(self, embedding: NDArray[np.float32], k: int) -> Candidates:
         """The `k` most similar images; see `GalleryIndex.search`."""
-        probe = normalised(embedding[None], self._dim)[0]
+        probe = direction(embedding, self._dim)
         found_ids, found_cosines = np.zeros(0, np.int64), np.zeros(0, np.float32)
         for start in range(0, self._count, _BLOCK):
             end = min(start + _BLOCK, self._count)
@@ -89,20 +89,11 @@ class ExactIndex:
 
     def save(self, folder: Path) -> None:
         """Write the index into an empty folder."""
-        try:
-            np.save(folder / "ids.npy", self._ids[: self._count])
-            np.save(folder / "vectors.npy", self._vectors[: self._count])
-        except OSError as error:
-            raise SnapshotInvalid(f"The index could not be written: {error.strerror or error}.") from error
+        write_vectors(folder, self._ids[: self._count], self._vectors[: self._count])
 
     def load(self, folder: Path) -> None:
         """Replace the content by what `save` wrote."""
-        try:
-            ids, vectors = np.load(folder / "ids.npy"), np.load(folder / "vectors.npy")
-        except (OSError, ValueError) as error:
-            raise SnapshotInvalid("The stored index cannot be read.") from error
-        if vectors.shape != (len(ids), self._dim):
-            raise SnapshotInvalid("The stored index has embeddings of another length.")
+        ids, vectors = read_vectors(folder, self._dim)
         self._count = 0
         self._row = {}
         self.add(ids, vectors)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import IndexInputInvalid, SnapshotInvalid
-from retrieval.index.base import Candidates, best, checked, normalised
+from retrieval.index.base import Candidates, best, checked, direction
 
 # Nearer than this, two embeddings are one node: hundreds of equal nodes link only to each other, and cut others off.
 SAME_NODE = 1e-6
@@ -86,8 +86,9 @@ class HnswIndex:
 
     def search(self, embedding: NDArray[np.float32], k: int) -> Candidates:
         """The `k` most similar images; see `GalleryIndex.search`. Approximate: one may be missed."""
-        probe = normalised(embedding[None], self._dim)
-        nodes, cosines = self._nearest(probe[0], min(k, self._nodes - self._deleted))
+        nodes, cosines = self._nearest(direction(embedding, self._dim), min(k, self._nodes - self._deleted))
+        if not self._more:
+            return best(self._first[nodes], cosines, k)
         counts = np.array([1 + len(self._more.get(node, ())) for node in nodes.tolist()], np.int64)
         members = [i for node in nodes.tolist() for i in (int(self._first[node]), *self._more.get(node, ()))]
         return best(np.array(members, np.int64), np.repeat(cosines, counts), k)
