@@ -20,6 +20,7 @@ SUMMARIES = {
     "backfill": "Index folders of DICOM files that exist already.",
     "encode": "Encode images or DICOM files into a file of arrays.",
     "compare": "Tell whether two images show one person, and why.",
+    "match": "Find the images of one person in two collections.",
     "similar": "Find images that look like a given one.",
     "evaluate": "Measure how well persons are recognised in images of known patients.",
     "bench": "Measure published methods and this product's side by side.",

@@ -61,3 +61,7 @@ class SnapshotInvalid(RetrievalError):
 
 class EvidenceInvalid(RetrievalError):
     """Evidence or rates for a verdict hold impossible values."""
+
+
+class TooManyPairs(RetrievalError):
+    """Two collections have so many pairs above the threshold that it separates nobody."""

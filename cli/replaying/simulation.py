@@ -24,7 +24,7 @@ from retrieval.verdict import Evidence, Rates, Verdict, VerdictKind, judge
 
 GALLERIES = (10_000, 100_000, 1_000_000)
 # Draws of strangers for each round: as many as make about so many verdicts in each gallery, at most ten.
-VERDICTS = 5_000
+VERDICTS = 1_000
 MOST_DRAWS = 10
 # Alerts kept for 1,000 studies; no budget is larger.
 KEPT_PER_1000 = 100.0

@@ -1,0 +1,1 @@
+"""The parts of `lungprint match`: collections that are encoded, the threshold, and the sheet of the best pairs."""

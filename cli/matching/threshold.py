@@ -1,0 +1,51 @@
+"""From which likeness on a pair is reported: a cosine, or what the calibration says of so many pairs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from retrieval.audit.floor import best_ratio, least_cosine
+from retrieval.calibration import probability
+from retrieval.comparison import Comparer
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """What a pair must reach.
+
+    Attributes:
+        cosine: in [-1, 1]. log_ratio: natural-log likelihood ratio, one person against two; -inf if only the cosine
+            counts.
+        false_pairs: false pairs to be expected at most among all pairs; None where a cosine was asked for.
+    """
+
+    cosine: float
+    log_ratio: float = -math.inf
+    false_pairs: float | None = None
+
+    @property
+    def probability(self) -> float:
+        """The least probability, for even odds, in [0, 1]; 0 if only the cosine counts."""
+        return float(probability(np.array([self.log_ratio]))[0])
+
+
+def from_calibration(comparer: Comparer, pairs: int, false_pairs: float) -> Threshold:
+    """The threshold that lets so many false pairs be expected among all pairs.
+
+    Of pairs of two persons at most a share 1/r has a likelihood ratio of r or more, so among n pairs at most n/r do.
+    The calibration speaks up to a highest ratio only; in larger collections that one is the threshold, and more false
+    pairs are to be expected, which the result says.
+
+    Args:
+        pairs: compared. false_pairs: > 0.
+
+    Source: Good 1985, Weight of evidence: a brief survey, §3 (Turing's theorem on the expected factor).
+    """
+    wanted = max(math.log(max(pairs, 1) / false_pairs), 0.0)
+    reached = min(wanted, best_ratio(comparer))
+    floor = least_cosine(comparer, reached)
+    # The highest ratio itself can be reached, so there is a cosine from which on it is.
+    return Threshold(1.0 if floor is None else floor, reached, pairs * math.exp(-reached))

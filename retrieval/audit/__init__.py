@@ -1,0 +1,1 @@
+"""Everything against everything: which images of a whole gallery seem to carry another person's name."""
