@@ -32,6 +32,7 @@ class AuditAction(StrEnum):
     IMAGE_CORRECTED = "image corrected by another version"
     IMAGE_MOVED = "image moved to another patient"
     IMAGE_REPLACED = "rejected image replaced by another"
+    PATIENT_UPDATED = "patient's name, birth date or sex updated"
     IMAGE_VIEWED = "image viewed"
     IMAGE_LISTED = "image listed"
     ATTENTION_VIEWED = "attention viewed"

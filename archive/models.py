@@ -308,6 +308,20 @@ class Notification(Base):
     alert: Mapped[Alert] = relationship()
 
 
+class Hl7Message(Base):
+    """An HL7 v2 message that was taken, so that the same one again changes nothing; its content is not kept."""
+
+    __tablename__ = "hl7_messages"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    control_id: Mapped[str] = mapped_column(String(199))
+    event: Mapped[str] = mapped_column(String(16))
+    sender: Mapped[str] = mapped_column(String(64), default="")
+    address: Mapped[str] = mapped_column(String(64), default="")
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
 class User(Base):
     """Someone who may sign in to the dashboard."""
 

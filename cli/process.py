@@ -13,7 +13,7 @@ from config.paths import data_dir as folder_at
 from config.settings import load_settings
 from workers.processes import commands
 
-NAMES = ("listener", "encode", "match", "maintenance", "beat", "dashboard")
+NAMES = ("listener", "encode", "match", "maintenance", "beat", "dashboard", "hl7")
 
 
 @click.command(epilog=EXIT_CODES)
@@ -34,5 +34,7 @@ def command(name: str, data_dir: Path) -> None:
     if not settings.redis.url:
         raise InputNotUsable("Processes started one by one need a Redis server of their own: set LUNGPRINT_REDIS_URL.")
     folder.create()
-    chosen = commands(settings, folder)[name]
+    chosen = commands(settings, folder).get(name)
+    if chosen is None:
+        raise InputNotUsable("HL7 messages are not taken while hl7.port is 0; set LUNGPRINT_HL7_PORT.")
     os.execve(chosen.arguments[0], list(chosen.arguments), dict(chosen.environ))

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     StringConstraints,
     ValidationError,
-    field_validator,
     model_validator,
 )
 
@@ -29,12 +29,19 @@ ENV_PREFIX = "LUNGPRINT_"
 # Variables with the prefix that select the system or a test's data and are no options.
 NOT_OPTIONS = frozenset({"LUNGPRINT_DATA_DIR", "LUNGPRINT_SHARED"})
 
+
+def _checked_network(value: str) -> str:
+    ipaddress.ip_network(value, strict=False)
+    return value
+
+
 AETitle = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[^\\\x00-\x1f]+$")
 ]
 Port = Annotated[int, Field(ge=0, le=65535)]
 WebAddress = Annotated[str, StringConstraints(pattern=r"^(https?://\S+)?$")]
 MailAddress = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
+Network = Annotated[str, AfterValidator(_checked_network)]
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
@@ -66,18 +73,12 @@ class Peer(Section):
     """
 
     ae_title: AETitle
-    address: str
+    address: Network
     may: tuple[Right, ...] = tuple(Right)
     tls: bool = False
     certificate_name: str = ""
     host: str = ""
     port: Port = 0
-
-    @field_validator("address")
-    @classmethod
-    def _is_network(cls, value: str) -> str:
-        ipaddress.ip_network(value, strict=False)
-        return value
 
     @model_validator(mode="after")
     def _has_one_address_to_call(self) -> Peer:
@@ -277,6 +278,24 @@ class Results(Section):
     secondary_capture: bool
 
 
+class Hl7(Section):
+    """The listener for messages about patients (HL7 v2)."""
+
+    port: Port
+    host: str
+    peers: tuple[Network, ...]
+    tls: bool
+    local_authority: str
+    idle_seconds: float = Field(gt=0)
+
+    @property
+    def bind_host(self) -> str:
+        """The address to bind: loopback while nobody but this machine may send."""
+        if self.host != "auto":
+            return self.host
+        return "0.0.0.0" if self.peers else "127.0.0.1"
+
+
 class Log(Section):
     """What is written to the log."""
 
@@ -301,12 +320,19 @@ class Settings(Section):
     notify: Notify
     email: Email
     results: Results
+    hl7: Hl7
     log: Log
 
     @model_validator(mode="after")
     def _has_certificates_for_its_peers(self) -> Settings:
         if not self.tls.is_set and any(peer.tls for peer in self.dicom.peers):
             raise ValueError("a peer has tls = true, so the section [tls] must name certificate, key and authorities")
+        return self
+
+    @model_validator(mode="after")
+    def _has_certificates_for_hl7(self) -> Settings:
+        if self.hl7.tls and not self.tls.is_set:
+            raise ValueError("hl7.tls is true, so the section [tls] must name certificate, key and authorities")
         return self
 
     @model_validator(mode="after")

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from archive import notifications
 from archive.notifications import Message
 from archive.states import Channel
-from workers import mail, results, webhook
+from workers import mail, webhook
 from workers.delivery import Desk, NotDelivered
 
 logger = logging.getLogger(__name__)
-
-CHANNELS: Mapping[Channel, Callable[[Desk, Sequence[Message]], None]] = {
-    Channel.WEBHOOK: webhook.deliver,
-    Channel.EMAIL: mail.deliver,
-    Channel.REPORT: results.deliver_report,
-    Channel.CAPTURE: results.deliver_capture,
-}
 
 
 def notify(desk: Desk, notification_id: int) -> bool:
@@ -34,7 +27,7 @@ def notify(desk: Desk, notification_id: int) -> bool:
     if not messages:
         return False
     try:
-        CHANNELS[messages[0].channel](desk, messages)
+        _channel(messages[0].channel)(desk, messages)
     except NotDelivered as error:
         _failed(desk, messages, str(error))
         return False
@@ -46,6 +39,16 @@ def notify(desk: Desk, notification_id: int) -> bool:
     with desk.database.write() as session:
         notifications.record_sent(session, messages)
     return True
+
+
+def _channel(channel: Channel) -> Callable[[Desk, Sequence[Message]], None]:
+    if channel is Channel.WEBHOOK:
+        return webhook.deliver
+    if channel is Channel.EMAIL:
+        return mail.deliver
+    from workers import results  # pydicom and pynetdicom, which no other task of the workers needs
+
+    return results.deliver_report if channel is Channel.REPORT else results.deliver_capture
 
 
 def _failed(desk: Desk, messages: Sequence[Message], reason: str) -> None:

@@ -41,6 +41,8 @@ def commands(
         "beat": [*_CELERY, "beat", "--scheduler", "celery.beat:Scheduler", "--pidfile=", *_log_level(settings)],
         "dashboard": ["-m", "dashboard"],
     }
+    if settings.hl7.port:
+        calls["hl7"] = ["-m", "dicom_node.hl7_listener"]
     found = {name: Command(name, [sys.executable, *call], environ) for name, call in calls.items()}
     if settings.redis.url:
         return found

@@ -36,7 +36,7 @@ def checks(settings: Settings, folder: DataDir, dicom_port: int, web_port: int) 
 
     url = redis_url(settings, folder)
     web = f"http://{_reachable(settings.web.host)}:{web_port}/healthz"
-    return {
+    found = {
         "redis": lambda _pid: redis_server.answers(url),
         "listener": lambda _pid: accepts(_reachable(settings.dicom.bind_host), dicom_port),
         "encode": worker("encode"),
@@ -44,6 +44,9 @@ def checks(settings: Settings, folder: DataDir, dicom_port: int, web_port: int) 
         "maintenance": worker("maintenance"),
         "dashboard": lambda _pid: responds(web),
     }
+    if settings.hl7.port:
+        found["hl7"] = lambda _pid: accepts(_reachable(settings.hl7.bind_host), settings.hl7.port)
+    return found
 
 
 def accepts(host: str, port: int) -> bool:

@@ -18,6 +18,7 @@ from archive.files import ImageFiles
 from archive.models import Alert, Code, Instance, Patient
 from archive.notifications import Message
 from dicom_node.calling import PeerNotCalled, calling
+from dicom_node.discretion import keep_values_private
 from dicom_node.report_subject import Label, Subject, read_image_header
 from dicom_node.sender import SUCCESS
 from workers.delivery import Desk, NotDelivered
@@ -92,6 +93,7 @@ def _deliver(desk: Desk, message: Message, make: Callable[[Subject, Alert], Data
     peer = desk.settings.results.peer
     if not peer:
         raise NotDelivered("no PACS is configured for results any more")
+    keep_values_private()
     place = desk.folder.outgoing / f"{message.uuid}.dcm"
     with desk.database.read() as session:
         patient_pk = session.get_one(Alert, message.alert_id).patient_pk

@@ -32,7 +32,7 @@ REDIS_EARLY_SECONDS = 10.0
 STARTING_PAUSE = 0.1
 STEADY_PAUSE = 10.0
 # First who takes work in, then who does it, then who keeps it: the group is warned, waited for, then killed.
-STOP_ORDER = (("listener", "beat", "dashboard"), ("encode", "match", "maintenance"), ("redis",))
+STOP_ORDER = (("listener", "hl7", "beat", "dashboard"), ("encode", "match", "maintenance"), ("redis",))
 STOP_SECONDS = 15.0
 
 

@@ -1,0 +1,23 @@
+"""Which processes a system has, by its options."""
+
+from __future__ import annotations
+
+from config.paths import DataDir
+from config.settings import Settings, load_settings
+from tests.system.running import free_port
+from workers.processes import commands
+from workers.readiness import checks
+from workers.supervisor import STOP_ORDER
+
+
+def test_hl7_messages_are_taken_where_a_port_is_set(settings: Settings, folder: DataDir) -> None:
+    assert "hl7" not in commands(settings, folder)
+    assert "hl7" not in checks(settings, folder, 1, 2)
+    configured = load_settings(folder.root, environ={}, flags={"hl7": {"port": free_port()}})
+    assert commands(configured, folder)["hl7"].arguments[-1] == "dicom_node.hl7_listener"
+    assert not checks(configured, folder, 1, 2)["hl7"](0)
+
+
+def test_every_process_has_its_turn_when_the_system_stops(folder: DataDir) -> None:
+    configured = load_settings(folder.root, environ={}, flags={"hl7": {"port": 2575}})
+    assert {name for group in STOP_ORDER for name in group} == set(commands(configured, folder))
