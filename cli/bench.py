@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,9 +14,23 @@ from cli.output import console, progress_bar
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _NEEDED = ("imagehash", "matplotlib", "psutil")
-# Images of each dataset, and which datasets: SIFT compares a pair in milliseconds, and there are half as many pairs as
-# the square of the images.
-_PROFILES = {"quick": 160, "full": 4000}
+
+
+@dataclass(frozen=True)
+class _Profile:
+    """How much is done: images of each dataset at most (SIFT compares a pair in milliseconds, and there are half as
+    many pairs as the square of the images), and how trained methods are trained, see `Effort`."""
+
+    images: int
+    steps: int
+    size: int
+    patients: int
+
+
+_PROFILES = {
+    "quick": _Profile(images=160, steps=6, size=96, patients=8),
+    "full": _Profile(images=4000, steps=3000, size=224, patients=32),
+}
 
 
 @click.command(epilog=EXIT_CODES)
@@ -29,7 +44,7 @@ _PROFILES = {"quick": 160, "full": 4000}
     type=click.Choice(sorted(_PROFILES)),
     default="quick",
     show_default=True,
-    help="quick: up to 160 images of each dataset; full: up to 4,000.",
+    help="quick: up to 160 images of each dataset, networks trained for 6 steps; full: up to 4,000, and 3,000 steps.",
 )
 @click.option("--dataset", "datasets", multiple=True, help="Only images of this dataset; may be repeated.")
 @click.option("--split", type=click.Choice(["test", "val", "train"]), default="test", show_default=True)
@@ -59,8 +74,9 @@ def command(
 ) -> None:
     """Measure METHODS, all of them if none is named, on images of known patients by one protocol.
 
-    METHODS are keys or groups: p2 (frozen network features), p3 (histograms, hashes, SIFT, ORB), p5 (max-pooled
-    features), ours. A wrong name lists all.
+    METHODS are keys or groups: p1 (contrastive Siamese networks by margin and negatives), p2 (frozen network features),
+    p3 (histograms, hashes, SIFT, ORB, two kinds of Siamese networks with and without the gate), p5 (max-pooled
+    features), ours. A wrong name lists all. Networks of p1 and p3 are trained on the manifest's training split.
 
     The folder gets comparison.md (tables and a picture), comparison.csv (every figure) and comparison.png. What was
     measured stays in methods/: the same command goes on after a stop, and measures nothing twice on the same images.
@@ -81,10 +97,22 @@ def command(
     from retrieval.bench.catalogue import Sources, catalogue, chosen
     from retrieval.bench.report import show, write
     from retrieval.bench.run import Comparison, compare
+    from retrieval.bench.trained import Effort, Lessons
     from retrieval.data.manifest import Split
+    from retrieval.encoder import Encoder
 
-    entries = chosen(catalogue(Sources(weights, _files(backbones), pretrained)), methods)
     with tempfile.TemporaryDirectory(prefix="lungprint-bench-") as scratch, progress_bar() as bar:
+        kept, files, effort = cache or Path(scratch), _files(backbones), _PROFILES[profile]
+        lessons = Lessons(
+            manifest,
+            kept,
+            datasets,
+            output / "runs",
+            files,
+            Effort(effort.steps, effort.size, effort.patients),
+            pretrained,
+        )
+        entries = chosen(catalogue(Sources(weights, files, pretrained, lessons)), methods)
         task = bar.add_task("methods", total=len(entries))
 
         def said(name: str, place: int, count: int) -> None:
@@ -93,10 +121,11 @@ def command(
                 click.echo(f"{place} of {count}: {name}", err=True)
 
         found = compare(
-            Comparison(manifest, cache or Path(scratch), datasets, Split(split), _PROFILES[profile], rounds),
+            Comparison(manifest, kept, datasets, Split(split), effort.images, rounds),
             entries,
             output,
             said,
+            lambda images: Encoder.load(weights).encode(images).gate.suitable,
         )
         bar.update(task, completed=len(entries))
     page = write(found, output)

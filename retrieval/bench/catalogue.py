@@ -13,8 +13,11 @@ from retrieval.bench.frozen import FrozenBackbone, FrozenFeatures, MaxPooledFeat
 from retrieval.bench.measures import MEASURES
 from retrieval.bench.method import ImageMethod
 from retrieval.bench.ours import OurEmbedding, OurVerdict
+from retrieval.bench.recipes import p1_recipes, p3_recipes
+from retrieval.bench.trained import Lessons, TrainedMethod
 from retrieval.encoder import Encoder
 from retrieval.errors import ConfigInvalid
+from retrieval.weights import find_weights, model_id_of
 
 P2_BACKBONES = ("resnet18", "resnet50", "resnet152")
 _P2_MEASURED = "resnet18"
@@ -26,13 +29,17 @@ class Entry:
     """A method that is made when its turn comes: networks of methods that wait need no memory.
 
     Attributes:
-        key: one word. name: for the progress bar. group: `p1` to `p5`, `ours` or `field`.
+        key: one word. name: for the progress bar. group: `p1` to `p5` or `ours`.
+        made_from: weights and effort, as a text; figures of another one are not this method's.
+        gated: compare only the images that the gate lets through.
     """
 
     key: str
     name: str
     group: str
     make: Callable[[], ImageMethod[Any]]
+    made_from: str = ""
+    gated: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,26 +50,45 @@ class Sources:
         weights: name or path of this product's.
         backbones: files of torchvision state dicts (safetensors), by torchvision's name.
         pretrained: let torchvision download ImageNet weights of the others.
+        lessons: what trained methods learn from; they are left out if None.
     """
 
     weights: str
     backbones: Mapping[str, Path]
     pretrained: bool = False
+    lessons: Lessons | None = None
 
 
 def catalogue(sources: Sources) -> list[Entry]:
     """Every method."""
     entries = [_classical(method) for method in classical_methods()]
+    if sources.lessons is not None:
+        entries += _trained(sources, sources.lessons)
     for name in (*P2_BACKBONES, *sorted(set(sources.backbones) - set(P2_BACKBONES))):
         for measure in MEASURES if name == _P2_MEASURED else ("cosine",):
             make = partial(_frozen, sources, name, measure)
-            entries.append(Entry(f"{name}-{measure.lower()}", f"frozen {name}, {measure}", "p2", make))
+            entries.append(
+                Entry(f"{name}-{measure.lower()}", f"frozen {name}, {measure}", "p2", make, _origin(sources, name))
+            )
     make_max = partial(_max_pooled, sources, _P5_BACKBONE)
-    entries.append(Entry(f"{_P5_BACKBONE}-max", f"frozen {_P5_BACKBONE}, max-pooled", "p5", make_max))
+    entries.append(
+        Entry(
+            f"{_P5_BACKBONE}-max",
+            f"frozen {_P5_BACKBONE}, max-pooled",
+            "p5",
+            make_max,
+            _origin(sources, _P5_BACKBONE),
+        )
+    )
+    model_id = model_id_of(find_weights(sources.weights))
     encoder = cache(lambda: Encoder.load(sources.weights))
-    entries.append(Entry("lungprint", "Lungprint, embedding", "ours", lambda: OurEmbedding(encoder())))
+    entries.append(Entry("lungprint", "Lungprint, embedding", "ours", lambda: OurEmbedding(encoder()), model_id))
     calibrated = Entry(
-        "lungprint-calibrated", "Lungprint, calibrated", "ours", lambda: OurVerdict(encoder(), sources.weights)
+        "lungprint-calibrated",
+        "Lungprint, calibrated",
+        "ours",
+        lambda: OurVerdict(encoder(), sources.weights),
+        model_id,
     )
     return [*entries, calibrated]
 
@@ -82,8 +108,28 @@ def chosen(entries: Sequence[Entry], wanted: Sequence[str]) -> list[Entry]:
     return [entry for entry in entries if not wanted or entry.key in wanted or entry.group in wanted]
 
 
+def _origin(sources: Sources, backbone: str) -> str:
+    """Which weights a backbone starts from, as a text that changes with them."""
+    file = sources.backbones.get(backbone)
+    return model_id_of(file) if file is not None else "downloaded" if sources.pretrained else "random"
+
+
 def _classical(method: ImageMethod[Any]) -> Entry:
     return Entry(method.about.key, method.about.name, "p3", lambda: method)
+
+
+def _trained(sources: Sources, lessons: Lessons) -> list[Entry]:
+    entries = []
+    for recipe in p3_recipes():
+        made_from = f"{lessons.effort} {_origin(sources, recipe.backbone)}"
+        # Trained once for the two rows that follow each other.
+        make = cache(partial(TrainedMethod, recipe, lessons))
+        entries.append(Entry(recipe.key, recipe.name, "p3", make, made_from))
+        entries.append(Entry(f"{recipe.key}-gated", f"{recipe.name}, gated", "p3", make, made_from, gated=True))
+    for recipe in p1_recipes():
+        made_from = f"{lessons.effort} {_origin(sources, recipe.backbone)}"
+        entries.append(Entry(recipe.key, recipe.name, "p1", partial(TrainedMethod, recipe, lessons), made_from))
+    return entries
 
 
 def _frozen(sources: Sources, name: str, measure: str) -> ImageMethod[Any]:

@@ -6,12 +6,15 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import psutil
 
 from retrieval.bench.method import About, ImageMethod, Images
+from retrieval.errors import ManifestInvalid
 from retrieval.evaluation.cohort import Cohort
 from retrieval.evaluation.protocol import Figures, evaluate
 
@@ -65,13 +68,30 @@ class Measured:
         return cls(About(**raw["about"]), Costs(**raw["costs"]), figures)
 
 
-def measure(method: ImageMethod[Any], images: Images, cohorts: Sequence[Cohort], rounds: int) -> Measured:
+def measure(
+    method: ImageMethod[Any],
+    images: Images,
+    cohorts: Sequence[Cohort],
+    rounds: int,
+    keep: npt.NDArray[np.bool_] | None = None,
+) -> Measured:
     """Represent every image once, compare within each cohort, and time both.
 
     Args:
         images: uint8 (n, h, w), prepared. cohorts: of positions among them.
         rounds: draws of patients for the intervals.
+        keep: bool (n,), which images are informative enough to be compared; all if None.
+
+    Raises:
+        ManifestInvalid: of a cohort no image is to be kept.
     """
+    if keep is not None:
+        cohorts = [cohort.chosen(keep) for cohort in cohorts]
+    if empty := [cohort.name for cohort in cohorts if not cohort.rows]:
+        raise ManifestInvalid(
+            f"The gate lets no image of {', '.join(empty)} through, so methods with a gate cannot be measured there; "
+            "name the methods without one."
+        )
     with _growth() as grown:
         method.represent(images[:1])  # what is loaded or compiled at first use is not an image's cost
         began = time.perf_counter()
@@ -95,7 +115,8 @@ def measure(method: ImageMethod[Any], images: Images, cohorts: Sequence[Cohort],
         bytes_per_image=method.nbytes(represented) / len(images),
         memory_mib=grown[0] / _MIB,
     )
-    return Measured(method.about, costs, found)
+    about = method.about if keep is None else replace(method.about, name=f"{method.about.name}, gated")
+    return Measured(about, costs, found)
 
 
 @contextmanager

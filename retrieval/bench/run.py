@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 
 from retrieval.bench.catalogue import Entry
 from retrieval.bench.measure import Measured, measure
+from retrieval.bench.method import Images
 from retrieval.data.cache import prepared_images
 from retrieval.data.manifest import ImageRow, Split, read_manifest
 from retrieval.errors import ManifestInvalid
@@ -42,13 +45,18 @@ class Comparison:
 
 
 def compare(
-    task: Comparison, entries: Sequence[Entry], folder: Path, said: Callable[[str, int, int], None]
+    task: Comparison,
+    entries: Sequence[Entry],
+    folder: Path,
+    said: Callable[[str, int, int], None],
+    suitable: Callable[[Images], npt.NDArray[np.bool_]],
 ) -> list[Measured]:
     """Measure every method, or read what an earlier run in `folder` measured on the same images.
 
     Args:
         entries: the methods, in the order of the tables. folder: gets `methods/<key>.json`.
         said: called before each method with its name, its place from 1, and how many there are.
+        suitable: the gate: of images uint8 (n, h, w), which are informative, bool (n,); asked once at most.
 
     Raises:
         ManifestInvalid: the manifest or an image cannot be used, or no image is left to compare.
@@ -56,16 +64,19 @@ def compare(
     rows = _rows(task)
     images = prepared_images(rows, task.cache)
     parts = cohorts(rows)
-    of = _fingerprint(task, rows)
     kept = folder / _FOLDER
     kept.mkdir(parents=True, exist_ok=True)
     found = []
+    passed: npt.NDArray[np.bool_] | None = None
     for place, entry in enumerate(entries, start=1):
         said(entry.name, place, len(entries))
         path = kept / f"{entry.key}.json"
+        of = _fingerprint(task, rows, entry)
         measured = _read(path, of)
         if measured is None:
-            measured = measure(entry.make(), images, parts, task.rounds)
+            if entry.gated and passed is None:
+                passed = suitable(images)
+            measured = measure(entry.make(), images, parts, task.rounds, passed if entry.gated else None)
             _write(path, of, measured)
         found.append(measured)
     return found
@@ -85,8 +96,10 @@ def _rows(task: Comparison) -> list[ImageRow]:
     return chosen
 
 
-def _fingerprint(task: Comparison, rows: Sequence[ImageRow]) -> str:
-    text = json.dumps([[row.file, row.patient, row.view, row.dataset] for row in rows] + [task.rounds])
+def _fingerprint(task: Comparison, rows: Sequence[ImageRow], entry: Entry) -> str:
+    """What figures are of: images, patients, draws, and what the method was made from."""
+    images = [[row.file, row.patient, row.view, row.dataset] for row in rows]
+    text = json.dumps([images, task.rounds, entry.made_from])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -7,6 +7,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -15,9 +16,12 @@ from torchvision import models
 
 from cli.main import lungprint
 from cli.outcome import ExitCode, InputNotUsable
-from retrieval.bench.measure import Measured
+from retrieval.bench.classical import GlobalHash
+from retrieval.bench.measure import Measured, measure
 from retrieval.bench.method import About
+from retrieval.data.manifest import ImageRow, Split
 from retrieval.errors import ConfigInvalid, ManifestInvalid
+from retrieval.evaluation.cohort import cohorts
 from tests.toys import VALIDATED, toy_manifest
 
 
@@ -99,3 +103,26 @@ def test_figures_that_cannot_be_measured_survive_the_file(data: list[str], tmp_p
     assert isinstance(found.about, About)
     assert math.isnan(found.figures[0].tpr_at_fpr_1e4)
     assert found.to_json() == raw
+
+
+def test_siamese_networks_are_trained_and_leave_nothing_behind(data: list[str], tmp_path: Path) -> None:
+    keys = ("siamese-resnet18", "verification-resnet18", "p1-resnet50-round2-augmented")
+    bench(*keys, *data, "-o", tmp_path)
+    found = {row["key"]: row for row in rows(tmp_path)}
+    assert list(found) == list(keys)
+    assert {row["learned"] for row in found.values()} == {"6 steps on chests from random weights"}
+    assert not list((tmp_path / "runs").iterdir())
+
+
+def test_a_gate_that_lets_nothing_through_is_an_error_that_says_so(data: list[str], tmp_path: Path) -> None:
+    """The toys are no chests."""
+    with pytest.raises(ManifestInvalid, match="lets no image of toy through"):
+        bench("siamese-resnet18-gated", *data, "-o", tmp_path)
+
+
+def test_a_gated_method_is_measured_on_what_passes() -> None:
+    images = np.random.default_rng(0).integers(0, 255, (8, 64, 64)).astype(np.uint8)
+    listed = [ImageRow(Path(), "", "toy", f"toy:{i // 2}", Split.TEST, "", "PA") for i in range(8)]
+    keep = np.arange(8) < 6
+    found = measure(GlobalHash("aHash"), images, cohorts(listed), 20, keep)
+    assert (found.about.name, found.figures[0].images, found.figures[0].patients) == ("aHash, gated", 6, 3)

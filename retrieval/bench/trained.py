@@ -1,0 +1,167 @@
+"""Siamese networks that are trained for the comparison: P3's two kinds and P1's margins, negatives and backbones."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from retrieval.bench.method import About, ArrayMethod, Images, Matrix
+from retrieval.data.augment import Augmentation
+from retrieval.data.manifest import Split, read_manifest
+from retrieval.errors import ManifestInvalid
+from retrieval.losses.identity import LossName
+from retrieval.networks import Backbone
+from retrieval.training.build import build_network, embed
+from retrieval.training.config import GroupConfig, LossConfig, NetworkConfig, TrainingConfig
+from retrieval.training.loop import Trainer
+from retrieval.training.material import load_material
+
+_PROGRESS = Console(stderr=True)
+_STILL = Augmentation(**{field.name: 0.0 for field in fields(Augmentation)})
+"""Images as they are: the papers' runs without augmentation."""
+_TURNED = replace(_STILL, rotation=5.0, zoom_in=0.05, zoom_out=0.05)
+"""P1's augmentation: turned by up to 5 degrees, slightly zoomed."""
+_RATE = 1e-4
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long and how finely networks are trained.
+
+    Attributes:
+        steps: optimiser steps of each. size: image side, pixels. patients: in a batch, two images of each.
+    """
+
+    steps: int
+    size: int
+    patients: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One trained network of the comparison.
+
+    Attributes:
+        key, name, source: see `About`.
+        backbone: torchvision's name. loss, margin: of the embedding.
+        rounds: of hard negatives. augmented: whether images are turned and zoomed.
+    """
+
+    key: str
+    name: str
+    source: str
+    backbone: str
+    loss: LossName
+    margin: float | None = None
+    rounds: int = 0
+    augmented: bool = False
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What networks are trained with.
+
+    Attributes:
+        manifest: CSV of images; those of its training split are learned from. cache: folder for prepared images.
+        datasets: whose images; those of all data sets if empty.
+        folder: where a run that is stopped lies until it is gone on with.
+        weights: starting weights of backbones, by torchvision's name. effort: see `Effort`.
+        pretrained: let torchvision download ImageNet weights of the others.
+    """
+
+    manifest: Path
+    cache: Path
+    datasets: tuple[str, ...]
+    folder: Path
+    weights: dict[str, Path]
+    effort: Effort
+    pretrained: bool = False
+
+
+class TrainedMethod(ArrayMethod):
+    """A Siamese network, trained when it is made; compared as its loss compares.
+
+    Args:
+        recipe: which. lessons: on what.
+
+    Raises:
+        ManifestInvalid: the manifest has no image to learn from.
+    """
+
+    def __init__(self, recipe: Recipe, lessons: Lessons) -> None:
+        start = lessons.weights.get(recipe.backbone)
+        steps = lessons.effort.steps
+        begun = "ImageNet" if start is not None or lessons.pretrained else "random weights"
+        self.about = About(recipe.key, recipe.name, recipe.source, f"{steps} steps on chests from {begun}")
+        config = _config(recipe, replace(lessons, datasets=learnable(lessons.manifest, lessons.datasets)))
+        torch.manual_seed(config.seed)
+        network = build_network(config.network, start)
+        if start is None and lessons.pretrained:
+            network.backbone.load_state_dict(Backbone(recipe.backbone, pretrained=True).state_dict())
+        run = lessons.folder / recipe.key
+        trainer = Trainer(config, network, load_material(lessons.manifest, lessons.cache, config), run)
+        left = steps - trainer.step
+        for _ in track(trainer.run(), description=f"training {recipe.name}", total=left, console=_PROGRESS):
+            pass
+        shutil.rmtree(run)
+        self._network = trainer.averaged.eval()
+        self._loss = trainer.objective.identity.eval()
+        self._size = config.size
+
+    def represent(self, images: Images) -> Matrix:
+        """Embeddings float32 (n, dim), L2-normalised."""
+        return embed(self._network, images, self._size)
+
+    def similarity(self, first: Matrix, second: Matrix) -> Matrix:
+        """Cosines, or logits of the head on |x₁ − x₂|: float32 (n, m)."""
+        place = next(self._network.parameters()).device
+        with torch.inference_mode():
+            both = torch.from_numpy(np.concatenate([first, second])).to(place)
+            matrix = self._loss.similarity(both)[: len(first), len(first) :]
+        return np.asarray(matrix.float().cpu().numpy(), dtype=np.float32)
+
+
+def learnable(manifest: Path, datasets: Sequence[str]) -> tuple[str, ...]:
+    """Those of the data sets, or of all if none is named, whose training split has patients with two images.
+
+    Raises:
+        ManifestInvalid: there is none.
+    """
+    rows = [row for row in read_manifest(manifest, datasets or None) if row.split is Split.TRAIN]
+    images = Counter(row.patient for row in rows)
+    found = {row.dataset for row in rows if images[row.patient] > 1}
+    if not found:
+        raise ManifestInvalid(
+            f"Nothing can be learned from {manifest}: its training split has no patient with two images. Choose "
+            "methods that need no training, or give some patients the split train."
+        )
+    return tuple(sorted(found))
+
+
+def _config(recipe: Recipe, lessons: Lessons) -> TrainingConfig:
+    effort = lessons.effort
+    return TrainingConfig(
+        name=recipe.key,
+        network=NetworkConfig(backbone=recipe.backbone),
+        groups=(GroupConfig(lessons.datasets, effort.patients, 1.0),),
+        losses=LossConfig(identity=recipe.loss, margin=recipe.margin, hash_weight=0.0, code_weight=0.0),
+        augmentation=_TURNED if recipe.augmented else _STILL,
+        size=effort.size,
+        network_size=effort.size,
+        steps=effort.steps,
+        warmup=min(100, effort.steps // 10),
+        rate=_RATE,
+        average=0.99 if effort.steps > 500 else 0.5,
+        rounds=recipe.rounds,
+        validate_every=0,
+        save_every=max(50, effort.steps // 10),
+        threads=torch.get_num_threads(),
+    )
