@@ -65,3 +65,7 @@ class EvidenceInvalid(RetrievalError):
 
 class TooManyPairs(RetrievalError):
     """Two collections have so many pairs above the threshold that it separates nobody."""
+
+
+class AuditImpossible(RetrievalError):
+    """A gallery cannot be compared with itself: its parts do not fit each other, or its calibration does not fit it."""

@@ -1,0 +1,152 @@
+"""All pairs of images of different persons that are alike enough, found in blocks by matrix products."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from retrieval.errors import AuditImpossible, DeviceFailed
+from retrieval.runtime import computes_bfloat16, is_device_failure, place_of
+
+# Images in a block, and columns of one product: 64 MiB of similarities in float32.
+ROWS, COLUMNS = 2048, 8192
+# How far a product of unit vectors may be off: by rounding both to bfloat16 (8 bits, so twice 2**-9) and the result
+# once more; in float32 by adding some hundred products up.
+ERROR = {torch.bfloat16: 2.0**-8 + 2.0**-9 + 1e-5, torch.float32: 1e-5}
+# More pairs than this an image are no candidates any more, and would fill the memory.
+MOST_PAIRS_AN_IMAGE = 1000
+_EXACT_AT_ONCE = 16_384
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pairs of rows, each once, ascending.
+
+    Attributes:
+        first, second: int32 (n,), rows of a gallery, first < second.
+        cosine: float32 (n,), in [-1, 1].
+    """
+
+    first: NDArray[np.int32]
+    second: NDArray[np.int32]
+    cosine: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if not self.first.shape == self.second.shape == self.cosine.shape:
+            raise AuditImpossible("Pairs need two rows and one cosine each.")
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    @classmethod
+    def joined(cls, parts: list[Pairs]) -> Pairs:
+        """One after the other; none of no parts."""
+        if not parts:
+            return cls(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32))
+        return cls(
+            np.concatenate([part.first for part in parts]),
+            np.concatenate([part.second for part in parts]),
+            np.concatenate([part.cosine for part in parts]),
+        )
+
+
+class PairScan:
+    """The comparison of all images of a gallery with each other, a block of rows against all later rows at a time.
+
+    Blocks do not depend on each other, so they may be computed in any order, again, or in another process. The product
+    is taken in bfloat16 where the processor computes in it, with the threshold lowered by what that can be off; what
+    remains is computed anew in float64. So the result is exact, and the same on every device.
+
+    Args:
+        embedding: float32 (n, d), of unit length; not copied.
+        person: int64 (n,); pairs within one person are left out.
+        floor: least cosine of a pair, in [-1, 1].
+        device: see `retrieval.runtime.place_of`.
+
+    Source: P2, collection matching.
+    """
+
+    def __init__(
+        self, embedding: NDArray[np.float32], person: NDArray[np.int64], floor: float, device: str = "auto"
+    ) -> None:
+        if embedding.ndim != 2 or person.shape != embedding.shape[:1]:
+            raise AuditImpossible(f"There must be one person an image, not {person.shape} for {embedding.shape}.")
+        self._embedding = embedding
+        self._person = person
+        self._floor = floor
+        self._device = place_of(device)
+        self._type = torch.bfloat16 if computes_bfloat16(self._device) else torch.float32
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks there are."""
+        return -(-len(self._embedding) // ROWS)
+
+    def work(self, block: int) -> int:
+        """How many comparisons a block takes, to tell how much is done."""
+        start = block * ROWS
+        stop = min(start + ROWS, len(self._embedding))
+        return (stop - start) * (len(self._embedding) - start)
+
+    def block(self, number: int) -> Pairs:
+        """The pairs of the rows of one block with all later rows.
+
+        Raises:
+            AuditImpossible: so many pairs are above the threshold that it separates nobody.
+            DeviceFailed: the GPU broke down or ran out of memory.
+        """
+        start = number * ROWS
+        stop = min(start + ROWS, len(self._embedding))
+        found: list[Pairs] = []
+        try:
+            with torch.inference_mode():
+                rows = self._tile(start, stop)
+                for column in range(start, len(self._embedding), COLUMNS):
+                    found.append(self._exact(*self._alike(rows, start, column)))
+                    if sum(map(len, found)) > MOST_PAIRS_AN_IMAGE * ROWS:
+                        raise AuditImpossible(
+                            f"More than {MOST_PAIRS_AN_IMAGE} images of others look like each image, so the "
+                            "calibration does not fit these images; fit it again."
+                        )
+        except RuntimeError as error:
+            if is_device_failure(error):
+                raise DeviceFailed("The GPU failed; start the audit again, or choose the device cpu.") from error
+            raise
+        pairs = Pairs.joined(found)
+        order = np.lexsort((pairs.second, pairs.first))
+        return Pairs(pairs.first[order], pairs.second[order], pairs.cosine[order])
+
+    def _tile(self, start: int, stop: int) -> torch.Tensor:
+        return torch.from_numpy(self._embedding[start:stop]).to(self._device, self._type)
+
+    def _alike(self, rows: torch.Tensor, start: int, column: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows and later columns of other persons that may be above the threshold."""
+        product = rows @ self._tile(column, min(column + COLUMNS, len(self._embedding))).T
+        least = self._floor - ERROR[self._type]
+        some = (product.amax(dim=1) >= least).nonzero()[:, 0]
+        hits = (product[some] >= least).nonzero().cpu().numpy()
+        first = some.cpu().numpy()[hits[:, 0]] + start
+        second = hits[:, 1] + column
+        wanted = (first < second) & (self._person[first] != self._person[second])
+        return first[wanted], second[wanted]
+
+    def _exact(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Pairs:
+        parts = [_dots(self._embedding, first[chunk], second[chunk]) for chunk in _chunks(len(first))]
+        cosine = np.concatenate(parts) if parts else np.zeros(0)
+        kept = cosine >= self._floor
+        return Pairs(
+            first[kept].astype(np.int32), second[kept].astype(np.int32), np.clip(cosine[kept], -1, 1).astype(np.float32)
+        )
+
+
+def _chunks(length: int) -> Iterator[slice]:
+    for start in range(0, length, _EXACT_AT_ONCE):
+        yield slice(start, start + _EXACT_AT_ONCE)
+
+
+def _dots(embedding: NDArray[np.float32], first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.asarray(np.einsum("nd,nd->n", embedding[first].astype(np.float64), embedding[second].astype(np.float64)))
