@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from archive.models import Alert, Disposition, Instance, Series, now
 from archive.notifications import enqueue
-from archive.states import AlertKind, AlertState
+from archive.states import AUDIT_KINDS, AlertKind, AlertState
 from config.errors import LungprintError
 from config.settings import Settings, VerdictOptions
 
@@ -55,7 +55,7 @@ class Finding:
     @property
     def is_fact(self) -> bool:
         """Whether it is read off the data instead of estimated: the same pixels twice, or one UID for two files."""
-        return self.kind is AlertKind.DUPLICATE_IMAGE
+        return self.kind.finding is AlertKind.DUPLICATE_IMAGE
 
 
 def label_key(instance_id: int) -> str:
@@ -100,16 +100,19 @@ def raise_alert(
     alert = session.scalar(select(Alert).where(Alert.key == finding.key).with_for_update())
     if alert is None:
         alert = Alert(key=finding.key, kind=finding.kind, state=AlertState.HELD, created_at=moment)
-        _describe(alert, finding)
+        describe(alert, finding)
         session.add(alert)
         session.flush()
     elif alert.state is AlertState.RESOLVED:
         alert.state, alert.resolution = AlertState.HELD, ""
-        _describe(alert, finding)
-    elif _is_decided(session, alert):
+        describe(alert, finding)
+    elif is_decided(session, alert):
         return alert
     elif finding.probability > alert.probability or (anew and finding.instance_id == alert.instance_pk):
-        _describe(alert, finding)
+        if alert.kind.of_audit:
+            # It is news now: it moves to the live list, as far as the budget allows.
+            alert.state = AlertState.HELD
+        describe(alert, finding)
     else:
         return alert
     if alert.state is AlertState.HELD and (finding.is_fact or _within_budget(session, settings.verdict, alert)):
@@ -151,7 +154,8 @@ def alert_json(alert: Alert) -> dict[str, Any]:
     }
 
 
-def _describe(alert: Alert, finding: Finding) -> None:
+def describe(alert: Alert, finding: Finding) -> None:
+    """Let an alert say what a finding says; its state stays."""
     alert.kind = finding.kind
     alert.probability = finding.probability
     alert.instance_pk, alert.patient_pk = finding.instance_id, finding.patient_pk
@@ -159,7 +163,8 @@ def _describe(alert: Alert, finding: Finding) -> None:
     alert.evidence = dict(finding.evidence)
 
 
-def _is_decided(session: Session, alert: Alert) -> bool:
+def is_decided(session: Session, alert: Alert) -> bool:
+    """Whether a person has decided anything about an alert."""
     decisions = select(func.count()).select_from(Disposition).where(Disposition.alert_pk == alert.id)
     return bool(session.scalar(decisions))
 
@@ -176,7 +181,7 @@ def _within_budget(session: Session, options: VerdictOptions, alert: Alert) -> b
         .where(
             Alert.created_at >= _window_start(session, options.budget_window),
             Alert.state != AlertState.HELD,
-            Alert.kind != AlertKind.DUPLICATE_IMAGE,
+            Alert.kind.not_in((AlertKind.DUPLICATE_IMAGE, *AUDIT_KINDS)),
             Alert.id != alert.id,
         )
         .order_by(Alert.probability, Alert.id.desc())

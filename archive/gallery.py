@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, aliased
 
 from archive.corrections import is_rejected
 from archive.models import Alert, Code, Instance, Patient, Series
-from archive.states import WAITING, AlertKind, AlertState, ImageState
+from archive.states import WAITING, AlertKind, AlertState, ImageState, saying
 
 # Values in one IN (...) of a query; SQLite allows 32,766.
 MOST_VALUES = 500
@@ -197,14 +197,18 @@ def _batches(values: Sequence[int]) -> Iterator[Sequence[int]]:
         yield values[start : start + MOST_VALUES]
 
 
-def _label_in_doubt() -> ColumnElement[bool]:
-    """Whether an image's own alert says that its label is more likely wrong than right, and nobody has denied it."""
+def label_in_doubt(but_waiting: Collection[AlertKind] = ()) -> ColumnElement[bool]:
+    """Whether an image's own alert says that its label is more likely wrong than right, and nobody has denied it.
+
+    Args:
+        but_waiting: alerts of these kinds count only once a person has confirmed them.
+    """
     alert, own, other = aliased(Alert), aliased(Patient), aliased(Patient)
     believed = or_(
         alert.state == AlertState.CONFIRMED,
-        and_(alert.state.in_((*WAITING, AlertState.HELD)), alert.probability >= 0.5),
+        and_(alert.state.in_((*WAITING, AlertState.HELD)), alert.probability >= 0.5, alert.kind.not_in(but_waiting)),
     )
-    mislabelled = alert.kind.in_((AlertKind.WRONG_PATIENT, AlertKind.PRIOR_MISMATCH))
+    mislabelled = alert.kind.in_(saying(AlertKind.WRONG_PATIENT, AlertKind.PRIOR_MISMATCH))
     elsewhere = exists().where(
         own.id == alert.patient_pk,
         other.id == alert.other_patient_pk,
@@ -243,7 +247,7 @@ _TRUSTED = _CODED.where(
     Instance.state == ImageState.MATCHED,
     Code.model_id == bindparam("model"),
     Series.study_pk != bindparam("study"),
-    ~_label_in_doubt(),
+    ~label_in_doubt(),
 )
 _PERSONS: BindParameter[int] = bindparam("persons", expanding=True)
 _TRUSTED_OF_PERSONS = _TRUSTED.where(

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, distinct, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from archive.models import Alert, Instance, Patient, Series, Study, Variant
-from archive.states import WAITING, AlertKind, AlertState, ImageState
+from archive.states import WAITING, AlertKind, AlertState, ImageState, saying
 
 _PAGE = 10_000
 
@@ -72,13 +72,13 @@ def labelled_images(session: Session) -> Iterator[LabelledImage]:
 
 
 def _merged(session: Session) -> set[int]:
-    maybe_one = and_(Alert.kind == AlertKind.DUPLICATE_RECORD, _believed())
+    maybe_one = and_(Alert.kind.in_(saying(AlertKind.DUPLICATE_RECORD)), _believed())
     rows = session.execute(select(Alert.patient_pk, Alert.other_patient_pk).where(maybe_one))
     return {number for row in rows for number in row if number is not None}
 
 
 def _disputed(session: Session) -> set[int]:
-    kinds = (AlertKind.WRONG_PATIENT, AlertKind.PRIOR_MISMATCH)
+    kinds = saying(AlertKind.WRONG_PATIENT, AlertKind.PRIOR_MISMATCH)
     return set(session.scalars(select(Alert.patient_pk).where(Alert.kind.in_(kinds), _believed())))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 
 from archive import links
 from archive.models import Alert, Disposition, Instance, Series, Study, User
-from archive.states import AlertKind, AlertState
+from archive.states import AUDIT_KINDS, LIVE_KINDS, AlertKind, AlertState
 from config.errors import LungprintError
 
 # What a person may decide; OPEN takes a decision back.
@@ -103,10 +104,10 @@ def alert_page(
     return AlertPage(tuple(found), page, pages, total)
 
 
-def count_by_state(session: Session) -> Mapping[AlertState, int]:
-    """How many alerts are in each state; every state is named."""
-    rows = session.execute(select(Alert.state, func.count()).group_by(Alert.state))
-    return dict.fromkeys(AlertState, 0) | {row[0]: row[1] for row in rows}
+def count_alerts(session: Session) -> Counter[tuple[AlertState, AlertKind]]:
+    """How many alerts of each kind are in each state."""
+    rows = session.execute(select(Alert.state, Alert.kind, func.count()).group_by(Alert.state, Alert.kind))
+    return Counter({(row[0], row[1]): row[2] for row in rows})
 
 
 def alert_detail(session: Session, alert_id: int, most_priors: int = 24) -> AlertDetail:
@@ -213,8 +214,9 @@ def _follow(session: Session, alert: Alert, before: AlertState, author: links.Au
 
 
 def neighbours(session: Session, alert: Alert) -> tuple[int | None, int | None]:
-    """The open alerts just above and just below this one in the list, None at its ends."""
-    open_ones = select(Alert.id).where(Alert.state == AlertState.OPEN, Alert.id != alert.id)
+    """The open alerts just above and just below this one in its list, live or of an audit; None at its ends."""
+    listed = AUDIT_KINDS if alert.kind.of_audit else LIVE_KINDS
+    open_ones = select(Alert.id).where(Alert.state == AlertState.OPEN, Alert.kind.in_(listed), Alert.id != alert.id)
     level = Alert.probability == alert.probability
     above = or_(Alert.probability > alert.probability, and_(level, Alert.id < alert.id))
     below = or_(Alert.probability < alert.probability, and_(level, Alert.id > alert.id))

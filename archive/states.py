@@ -46,12 +46,44 @@ def check_step(current: ImageState, wanted: ImageState) -> None:
 
 
 class AlertKind(StrEnum):
-    """What an alert says; the rows of the verdict table that ask for a person."""
+    """What an alert says; the rows of the verdict table that ask for a person.
+
+    AUDIT_... say the same of an image that has long been in the archive: an audit of all images found it, see
+    `archive.archive_audit`. They have a list of their own and use up no budget.
+    """
 
     WRONG_PATIENT = "wrong_patient"
     PRIOR_MISMATCH = "prior_mismatch"
     DUPLICATE_RECORD = "duplicate_record"
     DUPLICATE_IMAGE = "duplicate_image"
+    AUDIT_WRONG_PATIENT = "audit_wrong_patient"
+    AUDIT_PRIOR_MISMATCH = "audit_prior_mismatch"
+    AUDIT_DUPLICATE_RECORD = "audit_duplicate_record"
+    AUDIT_DUPLICATE_IMAGE = "audit_duplicate_image"
+
+    @property
+    def of_audit(self) -> bool:
+        """Whether an audit of the archive found it."""
+        return self.value.startswith("audit_")
+
+    @property
+    def finding(self) -> AlertKind:
+        """What is said, whoever found it."""
+        return AlertKind(self.value.removeprefix("audit_"))
+
+    @property
+    def audited(self) -> AlertKind:
+        """The same, found by an audit."""
+        return AlertKind(f"audit_{self.finding.value}")
+
+
+AUDIT_KINDS = tuple(kind for kind in AlertKind if kind.of_audit)
+LIVE_KINDS = tuple(kind for kind in AlertKind if not kind.of_audit)
+
+
+def saying(*findings: AlertKind) -> tuple[AlertKind, ...]:
+    """Kinds that say one of these things, whoever found it."""
+    return tuple(kind for kind in AlertKind if kind.finding in findings)
 
 
 class AlertState(StrEnum):

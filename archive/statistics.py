@@ -12,9 +12,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
 from archive.database import Database
-from archive.models import Alert, Code, Instance, Notification, Patient, Quarantined, Variant, now
-from archive.review import count_by_state
-from archive.states import WAITING, AlertKind, AlertState, ImageState, NotificationState
+from archive.models import Code, Instance, Notification, Patient, Quarantined, Variant, now
+from archive.review import count_alerts
+from archive.states import AUDIT_KINDS, LIVE_KINDS, WAITING, AlertKind, AlertState, ImageState, NotificationState
 from config.broker import Queue, redis_url
 from config.paths import DataDir
 from config.settings import Settings
@@ -45,7 +45,10 @@ class Rates:
 
 @dataclass(frozen=True)
 class SystemStatus:
-    """One look at the whole system; a queue's length is None while Redis cannot be reached."""
+    """One look at the whole system; a queue's length is None while Redis cannot be reached.
+
+    `alerts` counts those about new images alone, `waiting_by_kind` those of audits too.
+    """
 
     images: Mapping[ImageState, int]
     queues: Mapping[Queue, int | None]
@@ -80,6 +83,7 @@ class SystemStatus:
             "queues": {str(queue): length for queue, length in self.queues.items()},
             "dead_letters": self.dead_letters,
             "open_alerts": sum(self.alerts[state] for state in WAITING),
+            "open_audit_alerts": sum(self.waiting_by_kind[kind] for kind in AUDIT_KINDS),
             "held_alerts": self.alerts[AlertState.HELD],
             "open_alerts_by_kind": {str(kind): count for kind, count in self.waiting_by_kind.items()},
             "quarantined": self.quarantined,
@@ -100,12 +104,12 @@ def system_status(database: Database, settings: Settings, folder: DataDir) -> Sy
     queues = queue_lengths(settings, folder)
     with database.read() as session:
         images = session.execute(select(Instance.state, func.count()).group_by(Instance.state))
-        kinds = session.execute(select(Alert.kind, func.count()).where(Alert.state.in_(WAITING)).group_by(Alert.kind))
+        alerts = count_alerts(session)
         return SystemStatus(
             images=dict.fromkeys(ImageState, 0) | {row[0]: row[1] for row in images},
             queues=queues,
-            alerts=count_by_state(session),
-            waiting_by_kind=dict.fromkeys(AlertKind, 0) | {row[0]: row[1] for row in kinds},
+            alerts={state: sum(alerts[state, kind] for kind in LIVE_KINDS) for state in AlertState},
+            waiting_by_kind={kind: sum(alerts[state, kind] for state in WAITING) for kind in AlertKind},
             quarantined=_count(session, Quarantined),
             variants=_count(session, Variant),
             patients=_count(session, Patient),

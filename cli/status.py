@@ -64,6 +64,7 @@ def _show(found: dict[str, Any]) -> None:
     table.add_section()
     for key, text in (
         ("open_alerts", "alerts that wait for a person"),
+        ("open_audit_alerts", "findings of an archive audit that wait for a person"),
         ("held_alerts", "alerts held back by the alert budget"),
         ("dead_letters", "dead letters (lungprint dead-letters list)"),
         ("quarantined", "files in quarantine"),

@@ -19,11 +19,11 @@ from archive.review import (
     DecisionRefused,
     alert_detail,
     alert_page,
-    count_by_state,
+    count_alerts,
     dispose,
     neighbours,
 )
-from archive.states import AlertKind, AlertState, Role
+from archive.states import AUDIT_KINDS, LIVE_KINDS, AlertKind, AlertState, Role
 from dashboard import wording
 from dashboard.access import account, open_to
 from dashboard.facts import compared
@@ -34,11 +34,13 @@ from dashboard.services import services
 blueprint = Blueprint("alerts", __name__)
 
 PAGE_SIZE = 25
-TABS: dict[str, tuple[str, tuple[AlertState, ...]]] = {
-    "open": ("Open", (AlertState.OPEN,)),
-    "investigating": ("Under investigation", (AlertState.UNDER_INVESTIGATION,)),
-    "held": ("Held back", (AlertState.HELD,)),
-    "closed": ("Closed", CLOSED),
+# Title, states and kinds of each tab; what an audit of the archive found does not stand among the news.
+TABS: dict[str, tuple[str, tuple[AlertState, ...], tuple[AlertKind, ...]]] = {
+    "open": ("Open", (AlertState.OPEN,), LIVE_KINDS),
+    "archive": ("Archive audit", (AlertState.OPEN,), AUDIT_KINDS),
+    "investigating": ("Under investigation", (AlertState.UNDER_INVESTIGATION,), tuple(AlertKind)),
+    "held": ("Held back", (AlertState.HELD,), tuple(AlertKind)),
+    "closed": ("Closed", CLOSED, tuple(AlertKind)),
 }
 BUTTONS = (
     (AlertState.CONFIRMED, "c", "Confirmed", "the label is wrong"),
@@ -71,15 +73,21 @@ def queue() -> ResponseReturnValue:
     name = request.args.get("tab", "open")
     if name not in TABS:
         abort(404)
-    kind = request.args.get("kind", "")
-    kinds = (AlertKind(kind),) if kind in set(AlertKind) else ()
+    _, states, listed = TABS[name]
+    asked = request.args.get("kind", "")
+    kind = AlertKind(asked) if asked in listed else None
     with services().database.read() as session:
-        counts = count_by_state(session)
-        page = alert_page(session, TABS[name][1], kinds, request.args.get("page", 1, int), PAGE_SIZE)
+        counts = count_alerts(session)
+        number = request.args.get("page", 1, int)
+        page = alert_page(session, states, listed if kind is None else (kind,), number, PAGE_SIZE)
         newest = session.scalar(select(func.max(Alert.id))) or 0
     note(*(entry for alert in page.alerts for entry in of_alert(alert, AuditAction.ALERT_LISTED)))
-    tabs = [Tab(key, title, sum(counts[state] for state in states)) for key, (title, states) in TABS.items()]
-    return render_template("alerts.html", page=page, tabs=tabs, tab=name, kind=kind if kinds else "", newest=newest)
+    tabs = [
+        Tab(key, title, sum(counts[state, one] for state in wanted for one in kinds))
+        for key, (title, wanted, kinds) in TABS.items()
+    ]
+    pills = [one for one in listed if not one.of_audit or name == "archive" or any(counts[s, one] for s in states)]
+    return render_template("alerts.html", page=page, tabs=tabs, tab=name, pills=pills, kind=kind or "", newest=newest)
 
 
 @blueprint.get("/alerts/newest")
@@ -88,7 +96,9 @@ def newest() -> ResponseReturnValue:
     """How many alerts came after the one given, so that an open list can say so."""
     after = request.args.get("after", 0, int)
     with services().database.read() as session:
-        wanted = select(func.count()).where(Alert.id > after, Alert.state == AlertState.OPEN)
+        wanted = select(func.count()).where(
+            Alert.id > after, Alert.state == AlertState.OPEN, Alert.kind.in_(LIVE_KINDS)
+        )
         return jsonify(new=session.scalar(wanted) or 0)
 
 
@@ -123,7 +133,7 @@ def review(alert_id: int) -> ResponseReturnValue:
         buttons=BUTTONS,
         above=above,
         below=below,
-        tab=_tab_of(alert.state),
+        tab=_tab_of(alert),
     )
 
 
@@ -147,7 +157,7 @@ def decide(alert_id: int) -> ResponseReturnValue:
                 request.remote_addr or "",
             )
             _, below = neighbours(session, alert)
-            following = below or _first_open(session, alert_id)
+            following = below or _first_open(session, alert)
             note_here(session, AuditAction.ALERT_DISPOSED, "alert", alert.id, alert.patient_pk)
     except (DecidedMeanwhile, DecisionRefused) as error:
         flash(str(error), "refused")
@@ -156,7 +166,7 @@ def decide(alert_id: int) -> ResponseReturnValue:
     if decision == AlertState.OPEN:
         return redirect(url_for("alerts.review", alert_id=alert_id), 303)
     if following is None:
-        return redirect(url_for("alerts.queue"), 303)
+        return redirect(url_for("alerts.queue", tab="archive" if alert.kind.of_audit else None), 303)
     return redirect(url_for("alerts.review", alert_id=following), 303)
 
 
@@ -180,10 +190,12 @@ def _right_side(detail: AlertDetail, chosen: int | None) -> Instance | None:
     return None
 
 
-def _first_open(session: Session, but: int) -> int | None:
-    found = alert_page(session, (AlertState.OPEN,), size=2).alerts
-    return next((alert.id for alert in found if alert.id != but), None)
+def _first_open(session: Session, but: Alert) -> int | None:
+    """The most probable open alert of the same list."""
+    listed = AUDIT_KINDS if but.kind.of_audit else LIVE_KINDS
+    found = alert_page(session, (AlertState.OPEN,), listed, size=2).alerts
+    return next((alert.id for alert in found if alert.id != but.id), None)
 
 
-def _tab_of(state: AlertState) -> str:
-    return next(name for name, (_, states) in TABS.items() if state in states)
+def _tab_of(alert: Alert) -> str:
+    return next(name for name, (_, states, kinds) in TABS.items() if alert.state in states and alert.kind in kinds)

@@ -18,6 +18,7 @@ KINDS = {
     AlertKind.DUPLICATE_RECORD: "Duplicate record",
     AlertKind.DUPLICATE_IMAGE: "Duplicate image",
 }
+KINDS |= {kind.audited: f"{name} (audit)" for kind, name in KINDS.items()}
 STATES = {
     AlertState.OPEN: "open",
     AlertState.HELD: "held back",
@@ -124,11 +125,12 @@ class Reason:
 def headline(alert: Alert) -> str:
     """What the alert says, in one line."""
     own, other = patient_label(alert.patient), patient_label(alert.other_patient)
-    if alert.kind is AlertKind.WRONG_PATIENT:
+    if alert.kind.finding is AlertKind.WRONG_PATIENT:
         return f"Labelled {own}, looks like {other}"
-    if alert.kind is AlertKind.PRIOR_MISMATCH:
-        return f"Labelled {own}, looks unlike the earlier images of this patient"
-    if alert.kind is AlertKind.DUPLICATE_RECORD:
+    if alert.kind.finding is AlertKind.PRIOR_MISMATCH:
+        other_images = "other" if alert.kind.of_audit else "earlier"
+        return f"Labelled {own}, looks unlike the {other_images} images of this patient"
+    if alert.kind.finding is AlertKind.DUPLICATE_RECORD:
         return f"{own} and {other} may be one person"
     cause = alert.evidence.get("cause")
     if cause == "uid_conflict":
@@ -162,12 +164,13 @@ def reasons(alert: Alert) -> list[Reason]:
 
 def _own(alert: Alert, own: Mapping[str, Any]) -> Reason:
     count, name = int(own.get("images") or 0), person_name(alert.patient.name)
+    earlier = "other" if alert.kind.of_audit else "earlier"
     if count == 0:
-        return Reason(f"There is no earlier image of {name} to compare with.")
+        return Reason(f"There is no {earlier} image of {name} to compare with.")
     unlike = float(own.get("log_lr") or 0.0) < 0.0
     chance = own.get("best_probability")
     detail = "" if chance is None else f"; the closest of them shows one person with probability {percent(chance)}"
-    images = "the earlier image" if count == 1 else f"the {count} earlier images"
+    images = f"the {earlier} image" if count == 1 else f"the {count} {earlier} images"
     return Reason(f"Looks {'unlike' if unlike else 'like'} {images} of {name}{detail}.", "against" if unlike else "for")
 
 
@@ -193,13 +196,13 @@ def _gallery(evidence: Mapping[str, Any]) -> list[Reason]:
 def meaning(alert: Alert) -> str:
     """What the probability of an alert means."""
     share = percent(alert.probability)
-    if alert.kind is AlertKind.DUPLICATE_IMAGE:
+    if alert.kind.finding is AlertKind.DUPLICATE_IMAGE:
         return f"{share} is how sure the system is that this needs a person."
     what = {
         AlertKind.WRONG_PATIENT: "do carry the wrong name",
         AlertKind.PRIOR_MISMATCH: "do not show the person of the earlier images",
         AlertKind.DUPLICATE_RECORD: "do show one person under two records",
-    }[alert.kind]
+    }[alert.kind.finding]
     return (
         f"Of alerts with this score, about {share} {what}. The rarity of such errors and the size of the gallery "
         "are already counted in."

@@ -11,7 +11,7 @@ from archive.review import (
     NoSuchAlert,
     alert_detail,
     alert_page,
-    count_by_state,
+    count_alerts,
     dispose,
     neighbours,
 )
@@ -28,8 +28,12 @@ def test_list_is_sorted_by_probability_and_filtered(database: Database) -> None:
         assert [alert.id for alert in alert_page(session).alerts] == [held.id, high.id, low.id]
         assert [a.id for a in alert_page(session, states=(AlertState.OPEN,)).alerts] == [high.id, low.id]
         assert [a.id for a in alert_page(session, kinds=(AlertKind.WRONG_PATIENT,)).alerts] == [low.id]
-        counts = count_by_state(session)
-        assert (counts[AlertState.OPEN], counts[AlertState.HELD], counts[AlertState.CONFIRMED]) == (2, 1, 0)
+        counts = count_alerts(session)
+        assert counts == {
+            (AlertState.OPEN, AlertKind.WRONG_PATIENT): 1,
+            (AlertState.OPEN, AlertKind.PRIOR_MISMATCH): 1,
+            (AlertState.HELD, AlertKind.DUPLICATE_IMAGE): 1,
+        }
 
 
 def test_list_is_paged(database: Database) -> None:

@@ -22,12 +22,17 @@ def test_status_of_an_empty_system_without_redis(database: Database, settings: S
         "queues": {"encode": None, "match": None, "query": None, "notify": None, "maintenance": None},
         "dead_letters": 0,
         "open_alerts": 0,
+        "open_audit_alerts": 0,
         "held_alerts": 0,
         "open_alerts_by_kind": {
             "wrong_patient": 0,
             "prior_mismatch": 0,
             "duplicate_record": 0,
             "duplicate_image": 0,
+            "audit_wrong_patient": 0,
+            "audit_prior_mismatch": 0,
+            "audit_duplicate_record": 0,
+            "audit_duplicate_image": 0,
         },
         "quarantined": 0,
         "variants": 0,
@@ -48,6 +53,8 @@ def test_status_counts_what_is_there(database: Database, settings: Settings, fol
         file_alert(session, image)
         file_alert(session, image, kind=AlertKind.DUPLICATE_IMAGE, state=AlertState.UNDER_INVESTIGATION)
         file_alert(session, image, kind=AlertKind.PRIOR_MISMATCH, state=AlertState.HELD)
+        file_alert(session, image, kind=AlertKind.AUDIT_WRONG_PATIENT)
+        file_alert(session, image, kind=AlertKind.AUDIT_PRIOR_MISMATCH, state=AlertState.HELD)
         session.add(Quarantined(file_name="a", status=0xC210, reason="no pixel data", size=3))
         session.add(
             Variant(instance_pk=image.id, patient_pk=patient.id, file_sha256="b", transfer_syntax_uid="1.2", size=4)
@@ -56,6 +63,7 @@ def test_status_counts_what_is_there(database: Database, settings: Settings, fol
     assert found["images"] == {"RECEIVED": 1, "ENCODED": 0, "MATCHED": 1, "UNSUITABLE": 0, "FAILED": 1}
     assert (found["dead_letters"], found["gallery_images"], found["patients"]) == (1, 1, 1)
     assert (found["open_alerts"], found["held_alerts"], found["open_alerts_by_kind"]["duplicate_image"]) == (2, 1, 1)
+    assert (found["open_audit_alerts"], found["open_alerts_by_kind"]["audit_wrong_patient"]) == (1, 1)
     assert (found["quarantined"], found["variants"]) == (1, 1)
     assert found["last_received"] == at.isoformat()
     with database.read() as session:
