@@ -1,4 +1,4 @@
-"""What an audit of the whole archive found, as alerts of their own kinds: ranked among themselves, outside the budget."""
+"""What an audit of the whole archive found, as alerts of their own kinds, ranked among themselves."""
 
 from __future__ import annotations
 

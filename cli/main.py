@@ -22,6 +22,7 @@ SUMMARIES = {
     "compare": "Tell whether two images show one person, and why.",
     "match": "Find the images of one person in two collections.",
     "similar": "Find images that look like a given one.",
+    "audit": "Find misfiled images and duplicate records in the whole archive.",
     "evaluate": "Measure how well persons are recognised in images of known patients.",
     "bench": "Measure published methods and this product's side by side.",
     "replay": "Measure what the whole system finds in a stream with planted errors.",

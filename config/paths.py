@@ -56,6 +56,11 @@ class DataDir:
         return self.root / "index"
 
     @property
+    def audit(self) -> Path:
+        """How far an audit of the archive has come; empty when none is under way."""
+        return self.root / "audit"
+
+    @property
     def logs(self) -> Path:
         """One log file for each process of the system."""
         return self.root / "logs"
@@ -98,6 +103,7 @@ class DataDir:
             self.outgoing,
             self.previews,
             self.index,
+            self.audit,
             self.logs,
             self.run,
             self.redis,

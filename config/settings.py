@@ -197,6 +197,13 @@ class VerdictOptions(Section):
     budget_window: int = Field(ge=10, le=1_000_000)
 
 
+class AuditOptions(Section):
+    """The audit of the whole archive."""
+
+    alerts_per_1000: float = Field(ge=0.0, le=1000.0)
+    device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+
+
 class Web(Section):
     """The dashboard."""
 
@@ -312,6 +319,7 @@ class Settings(Section):
     encoder: EncoderOptions
     index: IndexOptions
     verdict: VerdictOptions
+    audit: AuditOptions
     web: Web
     redis: Redis
     database: Database

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 # Said of an image that waits for its verdict with codes of other weights.
 OUTDATED = "outdated"
 
-_ALERTS = {
+ALERTS = {
     VerdictKind.WRONG_PATIENT: AlertKind.WRONG_PATIENT,
     VerdictKind.PRIOR_MISMATCH: AlertKind.PRIOR_MISMATCH,
     VerdictKind.DUPLICATE_RECORD: AlertKind.DUPLICATE_RECORD,
@@ -61,6 +61,14 @@ class Comparison:
         rows = np.flatnonzero(self.images.person == person)
         order = np.lexsort((self.images.instance[rows], -self.cosines[rows], -self.log_ratios[rows]))
         return int(rows[order[0]])
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How large a gallery is."""
+
+    images: int
+    persons: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,14 +138,33 @@ def examine(session: Session, owner: IndexOwner, settings: Settings, probe: Prob
     """Compare a probe with everything that matters and judge; nothing is written."""
     model_id = owner.network.model_id
     ranked = owner.candidates(probe)
-    own = compare(owner.network, probe, gallery.priors(session, probe, model_id))
-    likely = owner.persons_of(ranked.ids)
-    others = compare(owner.network, probe, gallery.images_of(session, likely, probe, model_id))
+    own = gallery.priors(session, probe, model_id)
+    others = gallery.images_of(session, owner.persons_of(ranked.ids), probe, model_id)
     twin = gallery.same_pixels(session, probe)
+    return weigh(owner.network, settings, probe, own, others, twin, owner.other_persons(probe))
+
+
+def weigh(
+    network: Network,
+    settings: Settings,
+    probe: Probe,
+    own_images: Images,
+    other_images: Images,
+    twin: Twin | None,
+    other_persons: int,
+) -> Examination:
+    """Judge a probe by all that it is to be compared with.
+
+    Args:
+        own_images: of the probe's own label. other_images: of persons that it may show.
+        twin: an image with the same pixels.
+        other_persons: how many persons the gallery holds besides the probe's own.
+    """
+    own, others = compare(network, probe, own_images), compare(network, probe, other_images)
     evidence = Evidence(
-        own=Person(probe.person, own.log_ratios) if len(own.images) else None,
+        own=Person(probe.person, own.log_ratios) if len(own_images) else None,
         others=others.persons(),
-        other_persons=owner.other_persons(probe),
+        other_persons=other_persons,
         same_pixels=twin is not None,
     )
     options = settings.verdict
@@ -177,8 +204,9 @@ def _write_down(
     session: Session, settings: Settings, owner: IndexOwner, found: Examination, instance: Instance
 ) -> None:
     moment, key = now(), None
-    if found.verdict.kind in _ALERTS:
-        finding = _finding(session, settings, owner, found)
+    extent = Extent(len(owner.rows), owner.rows.person_count)
+    if found.verdict.kind in ALERTS:
+        finding = finding_of(session, settings, found, extent)
         if not is_denied(session, finding.kind, finding.patient_pk, finding.other_patient_pk):
             key = raise_alert(session, settings, finding, moment, anew=instance.judge_again).key
     if instance.state is ImageState.MATCHED:
@@ -192,7 +220,8 @@ def _write_down(
     instance.verdict, instance.probability = found.verdict.kind.value, found.verdict.probability
 
 
-def _finding(session: Session, settings: Settings, owner: IndexOwner, found: Examination) -> Finding:
+def finding_of(session: Session, settings: Settings, found: Examination, extent: Extent) -> Finding:
+    """What an alert says about a probe whose verdict asks for one, in a gallery of a certain size."""
     probe, verdict = found.probe, found.verdict
     other: int | None = None
     key = label_key(probe.instance_id)
@@ -204,7 +233,7 @@ def _finding(session: Session, settings: Settings, owner: IndexOwner, found: Exa
             key = record_key(probe.person, verdict.other)
     return Finding(
         key=key,
-        kind=_ALERTS[verdict.kind],
+        kind=ALERTS[verdict.kind],
         probability=verdict.probability,
         instance_id=probe.instance_id,
         patient_pk=probe.patient_pk,
@@ -212,8 +241,8 @@ def _finding(session: Session, settings: Settings, owner: IndexOwner, found: Exa
         other_patient_pk=None if other is None else session.get_one(Instance, other).patient_pk,
         evidence={
             "cause": "comparison" if found.twin is None else "same_pixels",
-            "gallery_patients": owner.rows.person_count,
-            "gallery_images": len(owner.rows),
+            "gallery_patients": extent.persons,
+            "gallery_images": extent.images,
             "base_rate": settings.verdict.base_rate,
             "own": _summary(found.own, found.evidence.own),
             "other": _summary_of_best(found),

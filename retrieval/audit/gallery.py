@@ -48,6 +48,13 @@ class AuditGallery:
         """How many persons there are."""
         return len(self._bounds[0])
 
+    @cached_property
+    def shown_before(self) -> NDArray[np.bool_]:
+        """Which rows, bool (n,), show pixels that an earlier row shows."""
+        later = np.ones(len(self), np.bool_)
+        later[np.unique(self.exposure, return_index=True)[1]] = False
+        return later
+
     def of_person(self, person: int) -> Rows:
         """Rows of a person's images, int64 (m,), ascending; none of an unknown person."""
         order, (numbers, starts) = self._order, self._bounds
@@ -64,7 +71,8 @@ class AuditGallery:
         """
         rows = self.of_person(person)
         fit = self.trusted[rows] & (self.study[rows] != self.study[row]) & (self.exposure[rows] != self.exposure[row])
-        return rows[fit]
+        found: Rows = rows[fit]
+        return found
 
     @cached_property
     def _order(self) -> Rows:

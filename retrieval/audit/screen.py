@@ -1,4 +1,4 @@
-"""The first look of an audit: which images' verdicts could be anything but quiet, and with whom to compare them."""
+"""The first look of an audit: which images' verdicts could be anything but quiet."""
 
 from __future__ import annotations
 
@@ -6,30 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from retrieval.audit.gallery import AuditGallery, Rows
 from retrieval.audit.pairs import Pairs
 from retrieval.comparison import Comparer
-from retrieval.verdict import Evidence, Person, Rates, Verdict, VerdictKind, judge
+from retrieval.verdict import Evidence, Person, Rates, VerdictKind, judge
 
 QUIET = frozenset({VerdictKind.CONSISTENT, VerdictKind.FIRST_SEEN})
 
 
-@dataclass(frozen=True)
-class Suspect:
-    """An image to look at closely: its row, and the persons it is alike, in ascending order."""
-
-    row: int
-    persons: tuple[int, ...]
-    verdict: Verdict
-
-
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """The pairs of a gallery from either side."""
+    """The pairs of a gallery from either side: of row r, `other[starts[r]:starts[r + 1]]`, int64, ascending."""
 
-    second: Rows
+    other: Rows
     starts: Rows
 
     @classmethod
@@ -38,56 +28,53 @@ class Neighbours:
         one = np.concatenate([pairs.first, pairs.second]).astype(np.int64)
         other = np.concatenate([pairs.second, pairs.first]).astype(np.int64)
         order = np.lexsort((other, one))
-        starts = np.searchsorted(one[order], np.arange(images + 1))
-        return cls(other[order], starts)
+        return cls(other[order], np.searchsorted(one[order], np.arange(images + 1)).astype(np.int64))
 
     def __getitem__(self, row: int) -> Rows:
-        return self.second[self.starts[row] : self.starts[row + 1]]
+        return self.other[self.starts[row] : self.starts[row + 1]]
+
+    def persons(self, gallery: AuditGallery, row: int) -> list[int]:
+        """The persons of the rows that a row is alike, ascending.
+
+        An image without Patient ID is only compared with those that have one: there is no label that could be wrong.
+        """
+        alike = self[row]
+        if not len(alike):
+            return []
+        labelled = gallery.person[row] > 0
+        return [person for person in np.unique(gallery.person[alike]).tolist() if person > 0 or labelled]
 
 
 def suspects(
-    gallery: AuditGallery, pairs: Pairs, comparer: Comparer, rates: Rates, min_probability: float
-) -> Iterator[Suspect | None]:
+    gallery: AuditGallery, neighbours: Neighbours, comparer: Comparer, rates: Rates, min_probability: float
+) -> Iterator[bool]:
     """Judge every image as if it had come last, with all images of everybody it is alike.
 
     Args:
-        pairs: of images of different persons, see `PairScan`.
         min_probability: in [0, 1]; less probable suspicions are no suspicion.
 
     Yields:
-        for each row in order the suspicion against it, or None.
+        for each row in order whether anything speaks against it.
     """
-    neighbours = Neighbours.of(pairs, len(gallery))
     for row in range(len(gallery)):
-        yield _judged(gallery, neighbours[row], row, comparer, rates, min_probability)
+        yield _is_suspect(gallery, neighbours, row, comparer, rates, min_probability)
 
 
-def _judged(
-    gallery: AuditGallery, alike: Rows, row: int, comparer: Comparer, rates: Rates, min_probability: float
-) -> Suspect | None:
+def _is_suspect(
+    gallery: AuditGallery, neighbours: Neighbours, row: int, comparer: Comparer, rates: Rates, min_probability: float
+) -> bool:
     person = int(gallery.person[row])
-    own = gallery.evidence_for(row, person) if person > 0 else alike[:0]
-    # An image without Patient ID is only compared with those that have one: there is no label that could be wrong.
-    persons = [p for p in np.unique(gallery.person[alike]).tolist() if p > 0 or person > 0]
-    others = {p: rows for p in persons if len(rows := gallery.evidence_for(row, p))}
+    own = gallery.evidence_for(row, person) if person > 0 else gallery.instance[:0]
+    alike = ((other, gallery.evidence_for(row, other)) for other in neighbours.persons(gallery, row))
+    others = {other: rows for other, rows in alike if len(rows)}
     if not len(own) and not others:
-        return None
+        return False
     rows = np.concatenate([own, *others.values()])
-    ratios = comparer.compare(
-        gallery.embedding[row], gallery.code[row], gallery.embedding[rows], gallery.code[rows]
-    ).log_ratio
-    parts = np.split(ratios, np.cumsum([len(own), *map(len, others.values())])[:-1])
+    found = comparer.compare(gallery.embedding[row], gallery.code[row], gallery.embedding[rows], gallery.code[rows])
+    parts = np.split(found.log_ratio, np.cumsum([len(own), *map(len, others.values())])[:-1])
     evidence = Evidence(
         own=Person(person, parts[0]) if len(own) else None,
         others=tuple(Person(number, part) for number, part in zip(others, parts[1:], strict=True)),
         other_persons=gallery.persons - 1,
     )
-    verdict = judge(evidence, rates, min_probability)
-    return None if verdict.kind in QUIET else Suspect(row, tuple(others), verdict)
-
-
-def first_of_exposure(exposure: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which rows, bool (n,), show pixels int64 (n,) that no earlier row shows."""
-    first = np.zeros(len(exposure), np.bool_)
-    first[np.unique(exposure, return_index=True)[1]] = True
-    return first
+    return judge(evidence, rates, min_probability).kind not in QUIET

@@ -1,0 +1,122 @@
+"""An audit from beginning to end: read, compare everything with everything, judge, look closely."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from rich.progress import Progress as Bar
+
+from archive.alerts import Finding
+from archive.whole_gallery import study_count
+from cli.auditing.examine import Examiner
+from cli.auditing.load import load, scope_of
+from cli.auditing.progress import Plan, Progress
+from cli.system import System
+from retrieval.audit.floor import best_ratio, least_cosine, least_ratio
+from retrieval.audit.gallery import AuditGallery
+from retrieval.audit.pairs import Pairs, PairScan
+from retrieval.audit.screen import Neighbours, suspects
+from retrieval.audit.settle import settle
+from retrieval.verdict import Rates
+from workers.index_owner import Network, network_at_work
+
+_MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an audit found.
+
+    Attributes:
+        images, persons, studies: what was looked at.
+        floor: least cosine of two images of different persons that were looked at closely; None if in a gallery of
+            this size no two images are alike enough to name anybody.
+        pairs: how many there were.
+        continued: whether it went on where an earlier one had stopped.
+        findings: what a person should look at.
+    """
+
+    images: int
+    persons: int
+    studies: int
+    floor: float | None
+    pairs: int
+    continued: bool
+    findings: Sequence[Finding]
+
+
+def audit(system: System, progress: Progress, bar: Bar, device: str) -> Outcome:
+    """Compare every image of the gallery with every other and judge each as if it had come last.
+
+    Nothing is written but the progress, which the caller clears once the findings are kept.
+
+    Args:
+        device: where to compare, see `retrieval.runtime.place_of`.
+    """
+    network = network_at_work(system.settings)
+    torch.set_num_threads(system.settings.encoder.threads or os.cpu_count() or 1)
+    with system.database.read() as session:
+        scope = scope_of(session, network, progress.newest())
+        reading = bar.add_task("reading", total=scope.images)
+        gallery = load(session, network, scope, lambda count: bar.advance(reading, count))
+        studies = study_count(session, network.model_id)
+    floor = _floor(system, network, gallery)
+    continued = progress.begin(Plan.of(gallery, network.model_id, scope.newest, 2.0 if floor is None else floor))
+    pairs = Pairs.joined([]) if floor is None else _compared(PairScan(gallery.embedding, gallery.person, floor, device), progress, bar)
+    findings = _judged(system, network, gallery, pairs, bar)
+    return Outcome(len(gallery), gallery.persons, studies, floor, len(pairs), continued, findings)
+
+
+def rates_of(system: System) -> Rates:
+    """How often things happen, by the site's options."""
+    options = system.settings.verdict
+    return Rates(options.base_rate, options.duplicate_rate, options.owner_in_gallery)
+
+
+def _floor(system: System, network: Network, gallery: AuditGallery) -> float | None:
+    if gallery.persons < 2:
+        return None
+    comparer = network.comparer
+    lowest = comparer.calibration.lowest
+    highest = max(best_ratio(comparer), lowest)
+    least = system.settings.verdict.min_probability
+    ratio = least_ratio(rates_of(system), least, gallery.persons - 1, lowest, highest)
+    return None if ratio is None else least_cosine(comparer, ratio)
+
+
+def _compared(scan: PairScan, progress: Progress, bar: Bar) -> Pairs:
+    total = sum(map(scan.work, range(scan.blocks)))
+    comparing = bar.add_task("comparing (million pairs)", total=-(-total // _MILLION))
+    found, done = [], 0
+    for number, pairs in progress.pairs(scan):
+        found.append(pairs)
+        done += scan.work(number)
+        bar.update(comparing, completed=-(-done // _MILLION))
+    return Pairs.joined(found)
+
+
+def _judged(system: System, network: Network, gallery: AuditGallery, pairs: Pairs, bar: Bar) -> list[Finding]:
+    neighbours = Neighbours.of(pairs, len(gallery))
+    rows = _suspected(system, network, gallery, neighbours, bar)
+    looking = bar.add_task("looking closely", total=len(rows))
+    with system.database.read() as session:
+        examiner = Examiner(session, network, system.settings, gallery, neighbours)
+        done: Callable[[], None] = lambda: bar.advance(looking)  # noqa: E731 (one line says it)
+        verdicts = settle(gallery, rows, examiner.persons_alike, examiner.judge, done)
+        return [examiner.finding(row) for row in verdicts]
+
+
+def _suspected(
+    system: System, network: Network, gallery: AuditGallery, neighbours: Neighbours, bar: Bar
+) -> list[int]:
+    judging = bar.add_task("judging", total=len(gallery))
+    found = []
+    least = system.settings.verdict.min_probability
+    for row, suspected in enumerate(suspects(gallery, neighbours, network.comparer, rates_of(system), least)):
+        if suspected or gallery.shown_before[row]:
+            found.append(row)
+        bar.advance(judging)
+    return found
