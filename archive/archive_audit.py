@@ -54,7 +54,7 @@ def raise_audit_alerts(session: Session, findings: Sequence[Finding], most_open:
             alert = Alert(key=finding.key, kind=audited.kind, state=AlertState.HELD, created_at=moment)
             describe(alert, audited)
             session.add(alert)
-        elif alert.kind.of_audit and not is_decided(session, alert):
+        elif alert.kind.of_audit and _waits(session, alert):
             describe(alert, audited)
         raised.append(AuditAlert(audited, alert, not alert.kind.of_audit))
     session.flush()
@@ -67,12 +67,17 @@ def _open_the_most_probable(session: Session, raised: Sequence[AuditAlert], most
     found = {one.alert.id for one in raised}
     waiting = select(Alert).where(Alert.kind.in_(AUDIT_KINDS), Alert.state.in_((AlertState.OPEN, AlertState.HELD)))
     for alert in session.scalars(waiting):
-        if alert.id not in found and not is_decided(session, alert):
+        if alert.id not in found and _waits(session, alert):
             alert.state = AlertState.HELD
     room = most_open
     for one in raised:
-        if one.known or is_decided(session, one.alert):
+        if one.known or not _waits(session, one.alert):
             continue
         is_open = one.finding.is_fact or room > 0
         room -= is_open and not one.finding.is_fact
         one.alert.state = AlertState.OPEN if is_open else AlertState.HELD
+
+
+def _waits(session: Session, alert: Alert) -> bool:
+    """Whether nobody has decided about an alert and nothing has closed it."""
+    return alert.state in (AlertState.OPEN, AlertState.HELD) and not is_decided(session, alert)

@@ -22,10 +22,14 @@ if TYPE_CHECKING:
 
 # Findings shown on the screen; the CSV and the dashboard have all.
 MOST_SHOWN = 20
+# Findings shown as open however small the archive is.
+LEAST_OPEN = 25
 
 
 @click.command(epilog=EXIT_CODES)
-@click.option("--csv", "csv_path", type=click.Path(dir_okay=False, path_type=Path), help="Write all findings to a file.")
+@click.option(
+    "--csv", "csv_path", type=click.Path(dir_okay=False, path_type=Path), help="Write all findings to a file."
+)
 @click.option("--no-alerts", is_flag=True, help="Only report; raise no alerts.")
 @click.option("--device", help="Where to compare: auto, cpu, cuda, cuda:1; by default the option audit.device.")
 @click.option("--restart", is_flag=True, help="Begin anew instead of going on where the last audit stopped.")
@@ -40,9 +44,9 @@ def command(
     and the same pixels filed twice.
 
     Each image is judged as if it had come last, by the rules for new images. The findings become alerts of kinds of
-    their own (audit_wrong_patient, audit_prior_mismatch, audit_duplicate_record, audit_duplicate_image): the dashboard
-    lists them under "Archive audit", apart from the news, the most probable first, and no messages are sent for them. The
-    same archive gives the same findings; running it again raises nothing twice.
+    their own (audit_wrong_patient, audit_prior_mismatch, audit_duplicate_record, audit_duplicate_image). The dashboard
+    lists them under "Archive audit", apart from the news, the most probable first; no messages are sent for them. The
+    same archive gives the same findings, and running it again raises nothing twice.
 
     It may run while the system does. Stopped by Ctrl-C or a crash, it goes on where it was; images that arrived
     meanwhile wait for the next audit. The output and the CSV hold Patient IDs.
@@ -75,7 +79,7 @@ def command(
 
 
 def _raise(system: System, outcome: Outcome) -> list[AuditAlert]:
-    most_open = int(system.settings.audit.alerts_per_1000 * outcome.studies / 1000)
+    most_open = max(LEAST_OPEN, int(system.settings.audit.alerts_per_1000 * outcome.studies / 1000))
     with system.database.write() as session:
         return raise_audit_alerts(session, outcome.findings, most_open)
 
@@ -115,6 +119,6 @@ def _show(outcome: Outcome, rows: list[Row]) -> None:
     )
     if outcome.floor is None and outcome.persons > 1:
         click.echo(
-            f"Among {outcome.persons} patients no likeness of two images is strong enough, by this calibration, to name "
-            "another patient; only images unlike their own patient's, and the same pixels filed twice, were looked for."
+            f"Among {outcome.persons} patients no likeness of two images is strong enough, by this calibration, to "
+            "name another patient; only images unlike their own patient's were looked for, and pixels filed twice."
         )

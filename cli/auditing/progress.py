@@ -16,7 +16,7 @@ import numpy as np
 
 from cli.outcome import InputNotUsable
 from retrieval.audit.gallery import AuditGallery
-from retrieval.audit.pairs import ROWS, PairScan, Pairs
+from retrieval.audit.pairs import ROWS, Pairs, PairScan
 
 _PLAN = "plan.json"
 _PAIR = np.dtype([("first", "<i4"), ("second", "<i4"), ("cosine", "<f4")])

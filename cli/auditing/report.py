@@ -47,6 +47,7 @@ class Row:
     alert: int | None
     state: str
 
+
 def described(session: Session, findings: Sequence[Finding], alerts: Sequence[AuditAlert]) -> list[Row]:
     """The rows of findings, with the alerts about them, if any were raised."""
     raised = {one.finding.key: one.alert for one in alerts}

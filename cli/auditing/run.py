@@ -65,7 +65,11 @@ def audit(system: System, progress: Progress, bar: Bar, device: str) -> Outcome:
         studies = study_count(session, network.model_id)
     floor = _floor(system, network, gallery)
     continued = progress.begin(Plan.of(gallery, network.model_id, scope.newest, 2.0 if floor is None else floor))
-    pairs = Pairs.joined([]) if floor is None else _compared(PairScan(gallery.embedding, gallery.person, floor, device), progress, bar)
+    pairs = (
+        Pairs.joined([])
+        if floor is None
+        else _compared(PairScan(gallery.embedding, gallery.person, floor, device), progress, bar)
+    )
     findings = _judged(system, network, gallery, pairs, bar)
     return Outcome(len(gallery), gallery.persons, studies, floor, len(pairs), continued, findings)
 
@@ -109,9 +113,7 @@ def _judged(system: System, network: Network, gallery: AuditGallery, pairs: Pair
         return [examiner.finding(row) for row in verdicts]
 
 
-def _suspected(
-    system: System, network: Network, gallery: AuditGallery, neighbours: Neighbours, bar: Bar
-) -> list[int]:
+def _suspected(system: System, network: Network, gallery: AuditGallery, neighbours: Neighbours, bar: Bar) -> list[int]:
     judging = bar.add_task("judging", total=len(gallery))
     found = []
     least = system.settings.verdict.min_probability

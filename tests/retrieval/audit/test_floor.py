@@ -1,0 +1,60 @@
+"""The threshold is where the verdict begins to name somebody, and no pair that could matter lies below it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from retrieval.audit.floor import ADDING_UP, best_ratio, least_cosine, least_ratio
+from retrieval.comparison import Comparer
+from retrieval.verdict import Evidence, Person, Rates, judge
+from retrieval.verification import Verifier
+from tests.people import CALIBRATION
+
+RATES = Rates(0.0005, 0.002, 0.5)
+LEAST = 0.005
+
+
+@pytest.mark.parametrize("persons", [2, 100, 10_000])
+@pytest.mark.parametrize("own", [None, -4.0])
+def test_one_match_below_the_threshold_names_nobody(persons: int, own: float | None) -> None:
+    least = least_ratio(RATES, LEAST, persons, -4.0, 30.0)
+    assert least is not None
+    ratio = max(-4.0, least + ADDING_UP)
+    priors = None if own is None else Person(0, np.array([own]))
+    below = Evidence(priors, (Person(1, np.array([ratio - 0.01])),), persons)
+    assert judge(below, RATES, LEAST).other is None
+    above = [
+        Evidence(who, (Person(1, np.array([ratio + 0.01])),), persons) for who in (None, Person(0, np.array([-4.0])))
+    ]
+    assert any(judge(one, RATES, LEAST).other == 1 for one in above)
+
+
+def test_a_larger_gallery_asks_for_more() -> None:
+    found = [least_ratio(RATES, LEAST, persons, -4.0, 30.0) or 0.0 for persons in (100, 1000, 10_000)]
+    assert np.diff(found) == pytest.approx([math.log(10)] * 2, abs=0.01)
+
+
+def test_where_no_match_can_name_anybody_there_is_no_threshold() -> None:
+    assert least_ratio(RATES, LEAST, 1_000_000, -4.0, 8.0) is None
+
+
+@pytest.mark.parametrize("ratio", [-4.0, 0.0, 5.0])
+def test_the_cosine_is_the_least_that_reaches_a_ratio(ratio: float) -> None:
+    comparer = Comparer(CALIBRATION, None)
+    found = least_cosine(comparer, ratio)
+    assert found == pytest.approx((ratio + 8.0) / 24.0, abs=1e-6)
+
+
+def test_a_ratio_beyond_the_most_alike_images_is_never_reached() -> None:
+    comparer = Comparer(CALIBRATION, None)
+    assert best_ratio(comparer) == pytest.approx(11.7)
+    assert least_cosine(comparer, 11.8) is None
+
+
+def test_a_verification_head_counts_with_what_it_says_of_equal_images() -> None:
+    verifier = Verifier(4, ((np.full((1, 4), -1.0, np.float32), np.array([3.0], np.float32)),))
+    calibration = type(CALIBRATION)("m", 8, -8.0, 10.0, -4.0, -9.0, 20.0, {}, verification=2.0)
+    assert best_ratio(Comparer(calibration, verifier)) == pytest.approx(-8 + 10 + 2 * 3)
