@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from archive.alerts import Finding, describe, is_decided
 from archive.models import Alert, now
-from archive.states import AUDIT_KINDS, AlertState
+from archive.resolution import resolve
+from archive.states import AUDIT_KINDS, AlertState, Resolution
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ def raise_audit_alerts(session: Session, findings: Sequence[Finding], most_open:
 
     Facts and the `most_open` most probable estimates that wait for a person are OPEN, other estimates HELD. An alert
     that a live image has raised about the same thing stays as it is, and so does every alert that a person has decided
-    about. An earlier audit's alert that is not found any more is HELD. No messages go to other systems.
+    about. An earlier audit's alert that is not found any more closes, and opens again if it is. No messages go to other
+    systems.
 
     Args:
         session: of `Database.write`.
@@ -55,6 +57,7 @@ def raise_audit_alerts(session: Session, findings: Sequence[Finding], most_open:
             describe(alert, audited)
             session.add(alert)
         elif alert.kind.of_audit and _waits(session, alert):
+            alert.state, alert.resolution = AlertState.HELD, ""
             describe(alert, audited)
         raised.append(AuditAlert(audited, alert, not alert.kind.of_audit))
     session.flush()
@@ -68,7 +71,7 @@ def _open_the_most_probable(session: Session, raised: Sequence[AuditAlert], most
     waiting = select(Alert).where(Alert.kind.in_(AUDIT_KINDS), Alert.state.in_((AlertState.OPEN, AlertState.HELD)))
     for alert in session.scalars(waiting):
         if alert.id not in found and _waits(session, alert):
-            alert.state = AlertState.HELD
+            resolve(session, alert, Resolution.JUDGED_ANEW)
     room = most_open
     for one in raised:
         if one.known or not _waits(session, one.alert):
@@ -79,5 +82,6 @@ def _open_the_most_probable(session: Session, raised: Sequence[AuditAlert], most
 
 
 def _waits(session: Session, alert: Alert) -> bool:
-    """Whether nobody has decided about an alert and nothing has closed it."""
-    return alert.state in (AlertState.OPEN, AlertState.HELD) and not is_decided(session, alert)
+    """Whether an audit may change an alert: nobody has decided about it, and at most an audit has closed it."""
+    closed = alert.state is AlertState.RESOLVED and alert.resolution != Resolution.JUDGED_ANEW
+    return not closed and alert.state is not AlertState.UNDER_INVESTIGATION and not is_decided(session, alert)

@@ -75,7 +75,7 @@ def join(
     _note(session, AuditAction.RECORDS_JOINED, (first, second), author)
     _regroup(session, both)
     for alert in alerts_about(session, both):
-        if alert.kind is not AlertKind.DUPLICATE_IMAGE and {alert.patient_pk, alert.other_patient_pk} <= both:
+        if alert.kind.finding is not AlertKind.DUPLICATE_IMAGE and {alert.patient_pk, alert.other_patient_pk} <= both:
             resolve(session, alert, Resolution.JOINED)
     judge_anew(session, (alert.instance_pk for alert in alerts_about(session, both) if is_estimate(alert)))
 
@@ -139,7 +139,7 @@ def take_back_denial(session: Session, alert: Alert, author: Author) -> bool:
     _note(session, AuditAction.DENIAL_TAKEN_BACK, sorted(labels), author)
     since = min(link.created_at for link in ended)
     silent = select(Instance.id).where(
-        Instance.patient_pk.in_(labels), Instance.matched_at >= since, Instance.verdict == str(alert.kind)
+        Instance.patient_pk.in_(labels), Instance.matched_at >= since, Instance.verdict == str(alert.kind.finding)
     )
     judge_anew(session, {*session.scalars(silent), alert.instance_pk})
     return True
@@ -147,7 +147,7 @@ def take_back_denial(session: Session, alert: Alert, author: Author) -> bool:
 
 def is_denied(session: Session, kind: AlertKind, patient_pk: int, other_patient_pk: int | None) -> bool:
     """Whether somebody has decided about this label and that other one that an alert of this kind is no error."""
-    link = _DENIALS.get(kind)
+    link = _DENIALS.get(kind.finding)
     if link is None or other_patient_pk is None:
         return False
     own, other = persons_labels(session, (patient_pk,)), persons_labels(session, (other_patient_pk,))
@@ -212,7 +212,7 @@ def links_of(session: Session, patient_pks: Collection[int]) -> tuple[PatientLin
 
 
 def _pair(alert: Alert) -> tuple[LinkKind, int, int] | None:
-    kind = _DENIALS.get(alert.kind)
+    kind = _DENIALS.get(alert.kind.finding)
     if kind is None or alert.other_patient_pk is None or alert.other_patient_pk == alert.patient_pk:
         return None
     return kind, *_ordered(kind, alert.patient_pk, alert.other_patient_pk)

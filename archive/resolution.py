@@ -74,4 +74,4 @@ def alerts_about(session: Session, patient_pks: Iterable[int], closed_anew: bool
 
 def is_estimate(alert: Alert) -> bool:
     """Whether comparing again may change what an alert says; that one UID came with two files stays true."""
-    return alert.kind is not AlertKind.DUPLICATE_IMAGE or alert.evidence.get("cause") == "same_pixels"
+    return alert.kind.finding is not AlertKind.DUPLICATE_IMAGE or alert.evidence.get("cause") == "same_pixels"

@@ -39,6 +39,7 @@ def command(states: tuple[str, ...], kinds: tuple[str, ...], data_dir: Path, as_
       prior_mismatch    the image differs from the patient's priors and looks like nobody known
       duplicate_record  two patient records seem to belong to one person
       duplicate_image   the same pixels came under another patient or study
+      audit_...         the same of images that were in the archive before, found by `lungprint audit`
 
     The output holds Patient IDs. An alert is `held` when it exceeds the alert budget (verdict.alerts_per_1000).
 

@@ -10,6 +10,7 @@ import torch
 from rich.progress import Progress as Bar
 
 from archive.alerts import Finding
+from archive.links import is_denied
 from archive.whole_gallery import study_count
 from cli.auditing.examine import Examiner
 from cli.auditing.load import load, scope_of
@@ -36,7 +37,7 @@ class Outcome:
             this size no two images are alike enough to name anybody.
         pairs: how many there were.
         continued: whether it went on where an earlier one had stopped.
-        findings: what a person should look at.
+        findings: what a person should look at, but for pairs of labels of which one has said that they are no error.
     """
 
     images: int
@@ -110,7 +111,8 @@ def _judged(system: System, network: Network, gallery: AuditGallery, pairs: Pair
         examiner = Examiner(session, network, system.settings, gallery, neighbours)
         done: Callable[[], None] = lambda: bar.advance(looking)  # noqa: E731 (one line says it)
         verdicts = settle(gallery, rows, examiner.persons_alike, examiner.judge, done)
-        return [examiner.finding(row) for row in verdicts]
+        found = (examiner.finding(row) for row in verdicts)
+        return [one for one in found if not is_denied(session, one.kind, one.patient_pk, one.other_patient_pk)]
 
 
 def _suspected(system: System, network: Network, gallery: AuditGallery, neighbours: Neighbours, bar: Bar) -> list[int]:

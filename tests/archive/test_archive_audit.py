@@ -83,12 +83,11 @@ def test_live_alerts_and_decisions_stay_as_they_are(
     assert kept[before] == (AlertKind.AUDIT_WRONG_PATIENT, AlertState.NOT_AN_ERROR, 0.7)
 
 
-def test_what_is_not_found_any_more_is_held_back(database: Database, images: list[Instance]) -> None:
-    with database.write() as session:
-        raise_audit_alerts(session, [misfiled(images[0], images[1])], 9)
-    with database.write() as session:
-        raise_audit_alerts(session, [], 9)
-    assert states(database)[label_key(images[0].id)][1] is AlertState.HELD
+def test_what_is_not_found_any_more_closes_until_it_is_found_again(database: Database, images: list[Instance]) -> None:
+    for found, state in (([0], AlertState.OPEN), ([], AlertState.RESOLVED), ([0], AlertState.OPEN)):
+        with database.write() as session:
+            raise_audit_alerts(session, [misfiled(images[i], images[1]) for i in found], 9)
+        assert states(database)[label_key(images[0].id)][1] is state
 
 
 def test_a_live_finding_takes_an_audits_alert_over_within_the_budget(

@@ -11,17 +11,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from archive.database import Database
+from archive.links import Author, deny
 from archive.models import Alert, Instance
-from archive.states import AlertKind, AlertState, ImageState
+from archive.review import dispose
+from archive.states import AlertKind, AlertState, ImageState, Role
 from cli.audit import command
 from cli.auditing import run
 from config.paths import DataDir
 from retrieval.audit import pairs
+from tests.archive.filing import enlist
 from tests.people import NETWORK, Crowd
 
 PERSONS, IMAGES = 40, 3
@@ -135,6 +137,7 @@ import os, signal, sys
 from cli.audit import command
 from cli.auditing import run
 from retrieval.audit import pairs
+from tests.archive.filing import enlist
 from tests.people import NETWORK
 from cli.auditing import progress
 run.network_at_work = lambda settings: NETWORK
@@ -198,11 +201,15 @@ def test_progress_of_another_archive_is_not_used(
     assert (answer["continued"], answer["images"]) == (False, 123)
 
 
-def test_what_people_said_about_a_label_counts(folder: DataDir, database: Database, archive: dict[str, int]) -> None:
+def test_what_people_said_is_not_said_again(folder: DataDir, database: Database, archive: dict[str, int]) -> None:
     found(folder)
     with database.write() as session:
-        wrong = session.query(Alert).filter(Alert.kind == AlertKind.AUDIT_WRONG_PATIENT).one()
-        wrong.state = AlertState.CONFIRMED
-    again = found(folder)
-    assert {row["state"] for row in again["findings"] if row["kind"] == "audit_wrong_patient"} == {"confirmed"}
-    assert np.isfinite([row["probability"] for row in again["findings"]]).all()
+        user, author = enlist(session, Role.QA), Author("qa")
+        for alert in session.query(Alert).order_by(Alert.id):
+            if alert.kind is AlertKind.AUDIT_DUPLICATE_RECORD:
+                dispose(session, alert.id, user, AlertState.NOT_AN_ERROR)
+                assert deny(session, alert, author)
+            if alert.kind is AlertKind.AUDIT_WRONG_PATIENT:
+                dispose(session, alert.id, user, AlertState.CONFIRMED)
+    again = {row["kind"]: row["state"] for row in found(folder)["findings"]}
+    assert again == {"audit_wrong_patient": "confirmed", "audit_duplicate_image": "open"}

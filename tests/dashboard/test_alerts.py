@@ -8,8 +8,8 @@ from collections.abc import Callable
 from sqlalchemy import select
 
 from archive.database import Database
-from archive.models import Alert, Disposition
-from archive.states import AlertState
+from archive.models import Alert, Disposition, Instance
+from archive.states import AlertKind, AlertState
 from tests.archive.filing import file_alert, file_image, file_patient
 from tests.dashboard.conftest import Browser
 from tests.dashboard.misfiling import Case
@@ -143,3 +143,27 @@ def test_each_view_is_audited_for_every_patient_shown(qa: Browser, case: Case, a
     seen = audited()[before:]
     assert seen.count(("qa", "alert viewed", case.alert)) == 2
     assert {key for _, action, key in seen if action == "image listed"} >= {case.probe, case.own_prior, case.rival}
+
+
+def test_what_an_audit_found_has_a_list_of_its_own(qa: Browser, case: Case, database: Database) -> None:
+    with database.write() as session:
+        ids = [
+            file_alert(session, session.get_one(Instance, image), session.get_one(Instance, case.rival), kind, p).id
+            for image, kind, p in (
+                (case.own_prior, AlertKind.AUDIT_WRONG_PATIENT, 0.8),
+                (case.stranger, AlertKind.AUDIT_DUPLICATE_RECORD, 0.6),
+            )
+        ]
+    assert linked(qa.client.get("/alerts").text) == [case.alert, case.weaker_alert]
+    assert qa.client.get(f"/alerts/newest?after={case.held_alert}").json == {"new": 0}
+    page = qa.client.get("/alerts?tab=archive").text
+    assert linked(page) == ids
+    assert "Archive audit<b>2</b>" in page
+    assert linked(qa.client.get("/alerts?tab=archive&kind=audit_duplicate_record").text) == ids[1:]
+    assert linked(qa.client.get("/alerts?tab=open&kind=audit_wrong_patient").text) == [case.alert, case.weaker_alert]
+    review = qa.client.get(f"/alerts/{ids[0]}").text
+    assert "There is no other image of Sokolova, Vera" in review
+    assert "New image" not in review
+    form = {"csrf_token": qa.token(), "decision": "confirmed", "seen": "open"}
+    assert qa.client.post(f"/alerts/{ids[0]}/decision", data=form).location == f"/alerts/{ids[1]}"
+    assert qa.client.post(f"/alerts/{ids[1]}/decision", data=form).location == "/alerts?tab=archive"
