@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import redis
@@ -12,6 +12,7 @@ from celery import Celery
 from celery.utils import uuid
 from kombu.exceptions import OperationalError
 
+from archive.case_filter import CaseFilter
 from config.broker import Task
 from config.errors import LungprintError
 
@@ -38,19 +39,45 @@ class Found:
     probability: float
 
 
+@dataclass(frozen=True)
+class Question:
+    """What is asked about similar cases.
+
+    Attributes:
+        instance: the image that they are to be like.
+        k: how many. offset: how many of the most alike to pass over.
+        patient: images of "others", "all" patients, or the "same" alone.
+        where: what they must fit besides.
+    """
+
+    instance: int
+    k: int = 12
+    by: By = "findings"
+    offset: int = 0
+    patient: str = "others"
+    where: CaseFilter = field(default_factory=CaseFilter)
+
+
 class Workers:
     """The workers behind the queue; safe to use from several threads."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def similar(self, instance_id: int, k: int, by: By, seconds: float = ANSWER_SECONDS) -> list[Found]:
-        """The k most similar images of other patients, best first.
+    def similar(self, question: Question, most: int, seconds: float = ANSWER_SECONDS) -> list[Found]:
+        """The `most` similar images, best first.
 
         Raises:
             WorkersSilent: no answer within `seconds`, or no index yet.
         """
-        wanted = {"instance": instance_id, "embedding": None, "code": None, "k": k, "by": by}
+        wanted = {
+            "instance": question.instance,
+            "k": most,
+            "by": question.by,
+            "offset": question.offset,
+            "patient": question.patient,
+            "where": question.where.as_json(),
+        }
         answer = self._answer(Task.SIMILAR, wanted, seconds)
         return [
             Found(int(one["instance"]), float(one["cosine"]), int(one["hamming"]), float(one["probability"]))

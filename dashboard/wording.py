@@ -9,7 +9,8 @@ from typing import Any
 
 from pydicom.valuerep import PersonName
 
-from archive.models import Alert, Patient
+from archive.case_filter import age_at
+from archive.models import Alert, Instance, Patient
 from archive.states import AlertKind, AlertState
 
 KINDS = {
@@ -92,6 +93,14 @@ def dicom_date(value: str) -> str:
 def study_date(at: datetime | None) -> str:
     """The day of a study, as its header gives it."""
     return at.strftime("%Y-%m-%d") if at else "no date"
+
+
+def sex_and_age(image: Instance) -> str:
+    """The day of an image's study, and the patient's sex and age on it, as far as the header tells."""
+    taken = image.series.study.acquired_at
+    age = age_at(image.patient.birth_date, taken)
+    parts = (study_date(taken), SEXES.get(image.patient.sex, image.patient.sex), "" if age is None else f"{age} years")
+    return " · ".join(part for part in parts if part)
 
 
 def local_time(at: datetime | None) -> str:

@@ -70,7 +70,7 @@ def subject_of(desk: Desk, message: Message) -> tuple[Subject, Alert]:
     subject = Subject(
         uuid=message.uuid,
         alert_id=alert.id,
-        kind=alert.kind,
+        kind=alert.kind.finding,
         probability=alert.probability,
         created_at=alert.created_at,
         label=Label(patient.patient_id, patient.issuer, patient.name, patient.birth_date, patient.sex),
