@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archive.states import AlertKind
+from archive.states import AUDIT_KINDS, AlertKind
 from cli.main import SUMMARIES
 from config.settings import Settings, load_settings
 from dicom_node.services import STORAGE_CLASSES, TRANSFER_SYNTAXES, VERIFICATION
@@ -44,7 +44,9 @@ def test_every_command_that_is_named_exists() -> None:
 
 
 def test_every_kind_of_alert_is_explained() -> None:
-    assert all(str(kind).replace("_", " ") in README for kind in AlertKind)
+    assert all(str(kind.finding).replace("_", " ") in README for kind in AlertKind)
+    audit = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
+    assert all(f"`{kind}`" in audit for kind in AUDIT_KINDS)
 
 
 def test_every_option_that_is_named_exists(tmp_path: Path) -> None:

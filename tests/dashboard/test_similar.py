@@ -46,7 +46,8 @@ def index(
     monkeypatch.setattr(asking.Workers.similar, "__defaults__", (60.0,))
     app = celery_app(settings, folder)
 
-    @app.task(name=str(Task.SIMILAR), ignore_result=False)  # type: ignore[untyped-decorator]  # Celery has no types
+    # Not shared: Celery would hand this test's function to the next test's application.
+    @app.task(name=str(Task.SIMILAR), ignore_result=False, shared=False)  # type: ignore[untyped-decorator]  # Celery has no types
     def similar(**wanted: Any) -> list[dict[str, Any]]:
         asked.append(wanted)
         if wanted["k"] == 49:
@@ -127,6 +128,7 @@ def test_the_api_gives_cases_and_the_next_page(
 ) -> None:
     browser = signed_in(Role.CLINICIAN)
     answer = browser.client.get(f"/api/v1/similar/{case.probe}?k=6&by=person&sex=F&page=2")
+    assert answer.status_code == 200, answer.text
     assert (asked[0]["offset"], asked[0]["by"], asked[0]["where"]["sex"]) == (6, "person", "F")
     first = answer.json["results"][0]
     assert (first["instance"], first["patient_id"], first["hamming"]) == (case.stranger, "MRN-3", 7)
