@@ -8,10 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from archive.database import Database
 from archive.gallery import load_probe
+from archive.models import Instance, Patient
 from archive.states import ImageState
+from cli.stored_gallery import StoredGallery
 from config.paths import DataDir
 from config.settings import Settings
 from retrieval.codes import findings_half, hamming, identity_half
@@ -82,6 +85,70 @@ def test_an_image_encoded_elsewhere_is_compared_with_everybody(owner: IndexOwner
     assert {entry["instance"] for entry in by_person} == {15, 16}
     assert all(-1 <= entry["cosine"] <= 1 for entry in by_person)
     assert {entry["hamming"] for entry in similar(owner, database, embedding=vector, code=bits, k=10)} == {0}
+
+
+@pytest.mark.parametrize("by", ["findings", "person"])
+def test_pages_follow_each_other(owner: IndexOwner, database: Database, by: Literal["findings", "person"]) -> None:
+    whole = similar(owner, database, instance=1, k=38, by=by)
+    pages = [similar(owner, database, instance=1, k=9, offset=offset, by=by) for offset in range(0, 54, 9)]
+    assert [entry for page in pages for entry in page] == whole
+    assert [len(page) for page in pages] == [9, 9, 9, 9, 2, 0]
+
+
+@pytest.mark.parametrize("by", ["findings", "person"])
+def test_the_same_patient_can_be_let_in_or_asked_for_alone(
+    owner: IndexOwner, database: Database, by: Literal["findings", "person"]
+) -> None:
+    everybody = {entry["instance"] for entry in similar(owner, database, instance=1, k=50, by=by, patient="all")}
+    assert everybody == set(range(2, 41))
+    assert [entry["instance"] for entry in similar(owner, database, instance=1, by=by, patient="same")] == [2]
+    probe = CROWD.embedding(3)
+    vector, bits = (base64.b64encode(part.tobytes()).decode() for part in (probe, CROWD.code(probe)))
+    with database.read() as session:
+        stored = load_probe(session, 7)
+    assert stored is not None
+    found = similar(owner, database, embedding=vector, code=bits, k=40, by=by, person=stored.person)
+    assert {entry["instance"] for entry in found} == set(range(1, 41)) - {7, 8}
+
+
+@pytest.mark.parametrize("few", [3, 2000])
+@pytest.mark.parametrize("by", ["findings", "person"])
+def test_a_filter_takes_out_of_the_whole_list_what_does_not_fit(
+    owner: IndexOwner,
+    database: Database,
+    by: Literal["findings", "person"],
+    few: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("workers.similar.FEW", few)
+    with database.write() as session:
+        for patient in session.scalars(select(Patient)):
+            patient.sex = "F" if patient.id % 3 else "M"
+        women = set(session.scalars(select(Instance.id).join(Instance.patient).where(Patient.sex == "F")))
+    whole = [entry["instance"] for entry in similar(owner, database, instance=5, k=40, by=by)]
+    expected = [number for number in whole if number in women]
+    found = [
+        entry["instance"]
+        for offset in (0, 7, 14)
+        for entry in similar(owner, database, instance=5, k=7, offset=offset, by=by, where={"sex": "F"})
+    ]
+    assert found == expected[:21]
+    assert len(expected) > 21
+    assert similar(owner, database, instance=5, by=by, where={"sex": "O"}) == []
+
+
+def test_the_database_alone_answers_as_the_index_does(owner: IndexOwner, database: Database) -> None:
+    stored = StoredGallery(database, NETWORK)
+    choices: tuple[dict[str, Any], ...] = (
+        {"by": "person"},
+        {"by": "findings", "offset": 5},
+        {"by": "person", "patient": "same"},
+        {"by": "findings", "where": {"since": "2000-01-01"}},
+    )
+    for options in choices:
+        mine = similar(owner, database, instance=9, k=8, **options)
+        theirs = similar(stored, database, instance=9, k=8, **options)
+        assert [entry["instance"] for entry in mine] == [entry["instance"] for entry in theirs]
 
 
 def test_an_empty_gallery_has_no_similar_cases(database: Database, settings: Settings, folder: DataDir) -> None:
