@@ -51,9 +51,25 @@ class ImageDul(DULServiceProvider):
         """Run until the association ends; what was half received then is removed."""
         try:
             super().run_reactor()
+        except Exception as error:  # noqa: BLE001
+            # What the state machine has no answer to; its text may quote what was sent.
+            logger.warning("An association ended out of step (%s).", type(error).__name__)
+            self._kill_thread = True
+            self.assoc.is_aborted = True
+            self.assoc.is_established = False
+            if self.socket is not None:
+                self.socket.close()
         finally:
             self._dimse.drop_unfinished()
             self._on_end()
+
+    def _process_recv_primitive(self) -> bool:
+        """Begin to send what the association's user wants sent; after an abort nothing may be, so it is dropped."""
+        if self.state_machine.current_state in ("Sta1", "Sta13"):
+            while not self.to_provider_queue.empty():
+                self.to_provider_queue.get_nowait()
+            return False
+        return super()._process_recv_primitive()
 
     def _is_transport_event(self) -> bool:
         connection = self.socket
@@ -144,6 +160,8 @@ class ImageDul(DULServiceProvider):
     def _take_other(self, content: bytearray) -> None:
         try:
             pdu, event = self._decode_pdu(content)
+            # What the state machine will do; it does not survive values that no PDU may have.
+            pdu.to_primitive()
         except Exception as error:  # noqa: BLE001
             # Garbage makes the decoder fail in every way; what it says may quote what was sent.
             logger.warning("A PDU cannot be decoded (%s); aborting.", type(error).__name__)
