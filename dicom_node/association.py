@@ -102,6 +102,11 @@ def is_answering(association: Association) -> bool:
     return isinstance(association.dimse, ImageDimse) and association.dimse.answering
 
 
+def is_connected(association: Association) -> bool:
+    """Whether the end of this association's connection is still to come."""
+    return isinstance(association.dul, ImageDul) and not association.dul.ended
+
+
 def prefer_as_proposed(association: Association) -> None:
     """Have each presentation context accepted in the first acceptable transfer syntax of the requestor's own list.
 

@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 import time
+from collections import deque
 from typing import cast
 
 from pynetdicom.association import Association
@@ -18,6 +19,8 @@ from dicom_node.tls import names_of_peer
 
 # What one system call may read: four of the largest usual PDUs.
 _READ_BYTES = 512 << 10
+# Memory of connections that have ended, for the next ones: making and freeing it each time scatters the heap.
+_idle_memory: deque[bytearray] = deque(maxlen=64)
 _P_DATA_TF = 0x04
 # Type and length of a PDU; with them length, presentation context and control header of its first value.
 _PDU_HEAD, _FRAGMENT_HEAD = 6, 12
@@ -103,11 +106,12 @@ class ImageSocket(AssociationSocket):
                 self._acknowledge()
         return result if filled == nr_bytes else result[:filled]
 
-    def close(self) -> None:
-        """Close the connection and forget what was read from it."""
-        super().close()
-        self._memory = bytearray()
+    def forget(self) -> None:
+        """Let go of what was read; the connection is of no more use."""
+        memory, self._memory = self._memory, bytearray()
         self._first = self._end = 0
+        if memory:
+            _idle_memory.append(memory)
 
     def _arrived(self, seconds: float) -> bool:
         if self.socket is None:
@@ -129,7 +133,7 @@ class ImageSocket(AssociationSocket):
             self._memory[: self._end - self._first] = self._memory[self._first : self._end]
             self._first, self._end = 0, self._end - self._first
         if not self._memory:
-            self._memory = bytearray(_READ_BYTES)
+            self._memory = _unused_memory()
 
     def _acknowledge(self) -> None:
         """Acknowledge at once what has come: senders that wait for it (Nagle) lose 40 ms with each small PDU otherwise.
@@ -227,3 +231,10 @@ class ReceivedData(P_DATA_TF):
         primitive = P_DATA()
         primitive.presentation_data_value_list.extend(self._values)
         return primitive
+
+
+def _unused_memory() -> bytearray:
+    try:
+        return _idle_memory.pop()
+    except IndexError:
+        return bytearray(_READ_BYTES)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import enum
 import re
+import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +21,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from archive.intake import Header
 from config.errors import LungprintError
+from dicom_node.elements import UNDEFINED, read_elements
 
 # What a header may inflate to: a deflated data set is read this far and no further.
 _MOST_INFLATED = 32 << 20
@@ -52,7 +56,10 @@ _KEYWORDS = (
     "StudyTime",
 )
 _TAGS = [Tag(keyword) for keyword in _KEYWORDS]
-_LAST_TAG = max(int(tag) for tag in _TAGS)
+_WANTED = frozenset(int(tag) for tag in _TAGS)
+_LAST_TAG = max(_WANTED)
+_LONGEST_VALUE = 1 << 20
+_inflating = threading.Lock()
 # Where the time of an image is looked for, in this order.
 _MOMENTS = (("AcquisitionDate", "AcquisitionTime"), ("ContentDate", "ContentTime"), ("StudyDate", "StudyTime"))
 
@@ -91,12 +98,13 @@ def read_header(path: Path) -> Header:
     with path.open("rb") as file:
         try:
             syntax = read_file_meta(file)
-            start = file.tell()
-            dataset = _read(file, syntax, _after_the_last_tag)
-            if "SeriesInstanceUID" not in dataset:
-                # Elements in the wrong order: look everywhere before the pixels.
-                file.seek(start)
-                dataset = _read(file, syntax, _at_pixels)
+            with _plain(file, syntax) as plain:
+                start = plain.tell()
+                dataset = _read(plain, syntax, _after_the_last_tag)
+                if "SeriesInstanceUID" not in dataset:
+                    # Elements in the wrong order: look everywhere before the pixels.
+                    plain.seek(start)
+                    dataset = _read(plain, syntax, _at_pixels)
             return _header(dataset, syntax)
         except HeaderUnreadable:
             raise
@@ -132,21 +140,49 @@ def _raise_disk_error(error: Exception) -> None:
         raise error
 
 
-def _read(file: BinaryIO, syntax: UID, stop: Callable[[BaseTag, str | None, int], bool]) -> Dataset:
-    if syntax == DeflatedExplicitVRLittleEndian:
+def _read(file: BinaryIO, syntax: UID, ends: Callable[[int], bool]) -> Dataset:
+    """The elements that are kept, of those before the one at which reading ends."""
+    implicit, little = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
+    start = file.tell()
+    try:
+        return read_dataset(file, implicit, little, stop_when=partial(_stop, ends), specific_tags=list(_TAGS))
+    except SequenceAhead:
+        file.seek(start)
+        return read_elements(file, implicit, little, _WANTED.__contains__, ends)
+
+
+class SequenceAhead(Exception):
+    """A sequence without a length is next, into which pydicom would go level by level."""
+
+
+def _stop(ends: Callable[[int], bool], tag: BaseTag, _vr: str | None, length: int) -> bool:
+    if ends(int(tag)):
+        return True
+    if length == UNDEFINED:
+        raise SequenceAhead
+    if length > _LONGEST_VALUE and int(tag) in _WANTED:
+        raise HeaderUnreadable(HeaderDefect.BROKEN)
+    return False
+
+
+def _after_the_last_tag(tag: int) -> bool:
+    return tag > _LAST_TAG
+
+
+def _at_pixels(tag: int) -> bool:
+    return tag >> 16 == 0x7FE0
+
+
+@contextmanager
+def _plain(file: BinaryIO, syntax: UID) -> Iterator[BinaryIO]:
+    """The file, or as much of it inflated as a header may need; one at a time, since that may be 64 MiB."""
+    if syntax != DeflatedExplicitVRLittleEndian:
+        yield file
+        return
+    with _inflating:
         # pydicom itself would inflate all of it, however large.
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        file = BytesIO(inflater.decompress(file.read(_MOST_INFLATED), _MOST_INFLATED))
-    implicit, little = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
-    return read_dataset(file, implicit, little, stop_when=stop, specific_tags=list(_TAGS))
-
-
-def _after_the_last_tag(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return int(tag) > _LAST_TAG
-
-
-def _at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return int(tag) >> 16 == 0x7FE0
+        yield BytesIO(inflater.decompress(file.read(_MOST_INFLATED), _MOST_INFLATED))
 
 
 def _header(dataset: Dataset, syntax: UID) -> Header:

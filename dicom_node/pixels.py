@@ -7,6 +7,8 @@ import dataclasses
 import hashlib
 import struct
 import warnings
+import zlib
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,15 @@ import numpy as np
 import pydicom
 import pydicom.config
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
 
 from dicom_node.codestream import with_sequential_scan
+from dicom_node.elements import read_elements
+from dicom_node.header import HeaderUnreadable, read_file_meta
 from dicom_node.layout import COLOUR, Layout, Limits, check_file, check_inflated, checked_layout
 from dicom_node.tones import Samples, display_tones
 from dicom_node.unreadable import Defect, PixelsUnreadable
@@ -100,7 +104,12 @@ def decode(source: Path | Dataset, limits: Limits | None = None, *, max_side: in
         warnings.simplefilter("ignore")
         header = source if isinstance(source, Dataset) else _read(source, bounds)
         try:
-            return _decode(header, bounds, max_side)
+            try:
+                return _decode(header, bounds, max_side)
+            except RecursionError:
+                if isinstance(source, Dataset):
+                    raise
+                return _decode(_shallow(source), bounds, max_side)
         except _PARSE_ERRORS as error:
             raise PixelsUnreadable(Defect.HEADER_BROKEN, type(error).__name__) from error
 
@@ -121,7 +130,7 @@ def _read(path: Path, limits: Limits) -> Dataset:
         meta = pydicom.filereader.read_file_meta_info(path)
         if getattr(meta.get("TransferSyntaxUID"), "is_deflated", False):
             _check_deflated(path, int(meta.FileMetaInformationGroupLength), limits)
-        return pydicom.dcmread(path)
+        return _whole(path)
     except InvalidDicomError as error:
         raise PixelsUnreadable(Defect.NOT_DICOM) from error
     except OSError as error:
@@ -130,6 +139,27 @@ def _read(path: Path, limits: Limits) -> Dataset:
         raise PixelsUnreadable(Defect.HEADER_BROKEN, "unexpected end") from error
     except _PARSE_ERRORS as error:
         raise PixelsUnreadable(Defect.HEADER_BROKEN, type(error).__name__) from error
+
+
+def _whole(path: Path) -> Dataset:
+    try:
+        return pydicom.dcmread(path)
+    except RecursionError:
+        return _shallow(path)
+
+
+def _shallow(path: Path) -> Dataset:
+    """A data set without the sequences that are nested too deeply to be read."""
+    with path.open("rb") as file:
+        try:
+            syntax = read_file_meta(file)
+        except HeaderUnreadable as error:
+            raise PixelsUnreadable(Defect.HEADER_BROKEN, error.reason) from error
+        plain = BytesIO(zlib.decompress(file.read(), -zlib.MAX_WBITS)) if syntax.is_deflated else file
+        header = read_elements(plain, syntax.is_implicit_VR, syntax.is_little_endian, lambda _: True, lambda _: False)
+    header.file_meta = FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = syntax
+    return header
 
 
 def _check_deflated(path: Path, meta_length: int, limits: Limits) -> None:
@@ -168,8 +198,11 @@ def _stored_samples(header: Dataset, layout: Layout) -> Samples:
         header = _with_sound_scan(header)
     try:
         decoded, _ = get_decoder(layout.syntax).as_array(header, raw=False, index=0)
-    except (*_PARSE_ERRORS, OSError) as error:
-        raise PixelsUnreadable(Defect.UNDECODABLE) from error
+    except BaseException as error:
+        # Codecs written in Rust answer damage with an exception of this name, which is no Exception.
+        if isinstance(error, (*_PARSE_ERRORS, OSError)) or type(error).__name__ == "PanicException":
+            raise PixelsUnreadable(Defect.UNDECODABLE) from error
+        raise
     expected = (layout.rows, layout.columns) + ((3,) if layout.samples == 3 else ())
     if decoded.shape != expected or decoded.dtype.itemsize > 2:
         raise PixelsUnreadable(Defect.CONTRADICTORY)

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
@@ -19,7 +20,7 @@ from config.paths import DataDir
 from config.settings import Right, Settings
 from dicom_node import doorway
 from dicom_node.announcer import Announcer
-from dicom_node.association import ImageServer, is_answering, prefer_as_proposed
+from dicom_node.association import ImageServer, is_answering, is_connected, prefer_as_proposed
 from dicom_node.commitment_scp import CommitmentProvider
 from dicom_node.connection import ImageSocket
 from dicom_node.peers import Caller, Peers, Rejection
@@ -86,7 +87,7 @@ class Reception:
         self._peers = Peers(dicom.peers)
         self._places = places
         self._taken: dict[Association, int] = {}
-        self._rights: dict[Association, Collection[Right]] = {}
+        self._rights: WeakKeyDictionary[Association, Collection[Right]] = WeakKeyDictionary()
         self._on_end = on_end
         self._announcer = Announcer(celery_app(settings, folder))
         self._storage = Storage(settings, folder, database, self._announcer.announce)
@@ -145,8 +146,11 @@ class Reception:
         if place is None:
             _reject(event, _TOO_MANY, "too many associations, of this peer or in all")
             return
-        self._taken[event.assoc] = place
         self._rights[event.assoc] = rights
+        self._taken[event.assoc] = place
+        if not is_connected(event.assoc):
+            # It ended while it was looked at, and nobody will say so again.
+            self._free(event.assoc)
         offered = event.assoc.acceptor.supported_contexts
         event.assoc.acceptor.supported_contexts = [one for one in offered if may_ask(one.abstract_syntax, rights)]
         prefer_as_proposed(event.assoc)
@@ -175,7 +179,6 @@ class Reception:
     def _ended(self, association: Association | None) -> None:
         if association is not None:
             self._free(association)
-            self._rights.pop(association, None)
         self._on_end()
 
 

@@ -33,11 +33,15 @@ class ImageDul(DULServiceProvider):
 
     Args:
         on_end: called when the connection has ended, however it ended.
+
+    Attributes:
+        ended: whether that is so; true before `on_end` is called.
     """
 
     def __init__(self, assoc: Association, dimse: ImageDimse, on_end: Callable[[], None]) -> None:
         super().__init__(assoc)
         self._on_end = on_end
+        self.ended = False
         self._dimse = dimse
         self._outgoing = threading.Event()
         self.to_user_queue = WakingQueue(dimse.msg_queue)
@@ -61,6 +65,11 @@ class ImageDul(DULServiceProvider):
                 self.socket.close()
         finally:
             self._dimse.drop_unfinished()
+            if isinstance(self.socket, ImageSocket):
+                self.socket.forget()
+            # Whoever waits for an association request need not wait until its time is over.
+            self.to_user_queue.put(None)
+            self.ended = True
             self._on_end()
 
     def _process_recv_primitive(self) -> bool:

@@ -29,6 +29,7 @@ from config.settings import load_settings
 from dicom_node.listener import main
 from dicom_node.services import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from tests.dicom_node.sending import Sender, command, encoded, listening, pdu
+from tests.fuzz.seeds import association_request
 from tests.listening import ListenerProcess, dataset_bytes, radiograph
 
 DX = str(DigitalXRayImageStorageForPresentation)
@@ -283,3 +284,15 @@ def memory(pid: int) -> int:
     """Bytes of memory that a process and its children hold, what they share counted once."""
     process = psutil.Process(pid)
     return sum(int(one.memory_full_info().pss) for one in (process, *process.children()))
+
+
+def test_a_peer_that_leaves_before_it_is_let_in_takes_no_place(folder: DataDir, database: Database) -> None:
+    request = association_request() + struct.pack(">BxL4x", 5, 4)
+    with listening(folder, database, max_associations=2) as sender:
+        for _ in range(50):
+            with socket.create_connection(("127.0.0.1", sender.port)) as peer:
+                peer.sendall(request)
+        until = time.monotonic() + 20
+        while rejection(sender) is not None and time.monotonic() < until:
+            time.sleep(0.05)
+        assert rejection(sender) is None

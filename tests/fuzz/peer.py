@@ -19,7 +19,7 @@ class Watched:
         self._listener = listener
         self._read = 0
         self._process = psutil.Process(listener.pid)
-        self.check_honest_sender(1)
+        assert Sender(listener.port).send(radiograph(1)) == 0x0000
         self._workers = self._pids()
         self._memory = self.memory()
 

@@ -1,0 +1,101 @@
+"""Damaged data sets on the live listener and in the decoder: each gets an answer, nobody dies, hangs or grows."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pebble import ProcessPool
+from pydicom.dataset import FileMetaDataset
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import UID
+
+from tests.dicom_node.sending import Sender
+from tests.fuzz.amount import DATASETS, GROWTH_BYTES, HANG_SECONDS, SEED, TIMEOUT
+from tests.fuzz.decoding import begin, read_and_decode
+from tests.fuzz.mutation import mutated, spliced
+from tests.fuzz.peer import Watched
+from tests.fuzz.seeds import DX, datasets
+from tests.listening import ListenerProcess, radiograph
+
+pytestmark = pytest.mark.timeout(TIMEOUT)
+
+ANSWERS = {0x0000, 0xA900, 0xC210}
+ROUND = 200
+# The first images load codecs and fill caches.
+WARM = 100
+
+
+@pytest.fixture
+def listener(tmp_path: Path) -> Iterator[ListenerProcess]:
+    made = ListenerProcess(tmp_path / "data").start()
+    yield made
+    made.close()
+
+
+def case(seed: int) -> tuple[UID, bytes]:
+    """A transfer syntax and a data set in it that is damaged; damage falls on the header more often than on pixels."""
+    chance = random.Random(seed)
+    syntax, content = chance.choice(datasets())
+    if chance.random() < 0.05:
+        return syntax, spliced(content, chance.choice(datasets())[1], chance)
+    head = len(content) if chance.random() < 0.3 else min(len(content), 700)
+    return syntax, mutated(content[:head], chance) + content[head:]
+
+
+def as_file(syntax: UID, content: bytes) -> bytes:
+    """A DICOM file around a data set."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = DX, "1.2.3"
+    meta.TransferSyntaxUID, meta.ImplementationClassUID = syntax, "1.2.3"
+    meta.FileMetaInformationVersion = b"\0\1"
+    buffer = BytesIO()
+    write_file_meta_info(buffer, meta)
+    return bytes(128) + b"DICM" + buffer.getvalue() + content
+
+
+def test_damaged_data_sets_are_answered_by_the_listener(listener: ListenerProcess) -> None:
+    watched = Watched(listener)
+    instance = str(radiograph(1).SOPInstanceUID)
+    sender = Sender(listener.port)
+    answers: Counter[int] = Counter()
+    begun = SEED * 10_000_000
+    for number in range(begun, begun + DATASETS):
+        syntax, content = case(number)
+        status = sender.send_bytes(content, DX, instance, str(syntax))
+        assert status in ANSWERS, f"case {number}: 0x{status:04X}"
+        answers[status] += 1
+        if number == begun + WARM:
+            watched.settle()
+        if number % ROUND == 0:
+            watched.check(number)
+    watched.check(begun)
+    # The damage is neither too small to matter nor too large to get anywhere.
+    assert len(answers) == len(ANSWERS), answers
+    assert not any(listener.folder.incoming.iterdir())
+    assert listener.stop() == 0
+    print({f"0x{status:04X}": count for status, count in answers.items()})
+
+
+def test_damaged_data_sets_are_decoded_or_refused() -> None:
+    outcomes: Counter[str] = Counter()
+    begun = SEED * 10_000_000
+    with ProcessPool(max_workers=1, initializer=begin) as pool:
+        assert pool.schedule(read_and_decode, args=(as_file(*datasets()[0]),)).result()[0] == "decoded"
+        memory = 0
+        for number in range(begun, begun + DATASETS):
+            # A crash or a hang ends the test with the number of its case.
+            work = pool.schedule(read_and_decode, args=(as_file(*case(number)),), timeout=HANG_SECONDS)
+            try:
+                outcome, used = work.result()
+            except Exception as error:
+                raise AssertionError(f"case {number}: {type(error).__name__}") from error
+            outcomes[outcome] += 1
+            memory = used if number == begun + WARM else memory
+            assert number <= begun + WARM or used - memory < GROWTH_BYTES, f"memory grew by {(used - memory) >> 20} MiB"
+    assert len(outcomes) == 3, outcomes
+    print(dict(outcomes))
