@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +19,8 @@ ERROR = {torch.bfloat16: 2.0**-8 + 2.0**-9 + 1e-5, torch.float32: 1e-5}
 # More pairs than this an image are no candidates any more, and would fill the memory.
 MOST_PAIRS_AN_IMAGE = 1000
 _EXACT_AT_ONCE = 16_384
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,35 @@ class Pairs:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """How alike a pair is, from its cosine c: c·(slope of one + slope of the other) − (both offsets).
+
+    With m and s the mean and deviation of an image's cosines with strangers, slope ½/s and offset ½m/s give the
+    normalised cosine, see `retrieval.normalisation.symmetric`.
+
+    Attributes:
+        slope: float64 (n,), > 0. offset: float64 (n,).
+    """
+
+    slope: Floats
+    offset: Floats
+
+    def __post_init__(self) -> None:
+        if self.slope.shape != self.offset.shape or np.any(self.slope <= 0):
+            raise AuditImpossible("Every image needs a positive slope and an offset.")
+
+    @classmethod
+    def of_cosines(cls, images: int) -> Scale:
+        """The cosine itself."""
+        return cls(np.full(images, 0.5), np.zeros(images))
+
+    @classmethod
+    def of_levels(cls, mean: Floats, deviation: Floats) -> Scale:
+        """The normalised cosine."""
+        return cls(0.5 / deviation, 0.5 * mean / deviation)
+
+
 class PairScan:
     """The comparison of all images of a gallery with each other, a block of rows against all later rows at a time.
 
@@ -64,16 +94,23 @@ class PairScan:
     Args:
         embedding: float32 (n, d), of unit length; not copied.
         person: int64 (n,); pairs within one person are left out.
-        floor: least cosine of a pair, in [-1, 1].
+        floor: how alike a pair must be at least, on the scale.
         device: see `retrieval.runtime.place_of`.
+        scale: by default the cosine.
 
     Source: P2, collection matching.
     """
 
     def __init__(
-        self, embedding: NDArray[np.float32], person: NDArray[np.int64], floor: float, device: str = "auto"
+        self,
+        embedding: NDArray[np.float32],
+        person: NDArray[np.int64],
+        floor: float,
+        device: str = "auto",
+        scale: Scale | None = None,
     ) -> None:
-        if embedding.ndim != 2 or person.shape != embedding.shape[:1]:
+        self._scale = scale or Scale.of_cosines(len(embedding))
+        if embedding.ndim != 2 or not person.shape == embedding.shape[:1] == self._scale.slope.shape:
             raise AuditImpossible(f"There must be one person an image, not {person.shape} for {embedding.shape}.")
         self._embedding = embedding
         self._person = person
@@ -99,14 +136,14 @@ class PairScan:
             AuditImpossible: so many pairs are above the threshold that it separates nobody.
             DeviceFailed: the GPU broke down or ran out of memory.
         """
-        start = number * ROWS
-        stop = min(start + ROWS, len(self._embedding))
+        rows = slice(number * ROWS, min((number + 1) * ROWS, len(self._embedding)))
         found: list[Pairs] = []
         try:
             with torch.inference_mode():
-                rows = self._tile(start, stop)
-                for column in range(start, len(self._embedding), COLUMNS):
-                    found.append(self._exact(*self._alike(rows, start, column)))
+                block = self._on_device(rows)
+                for column in range(rows.start, len(self._embedding), COLUMNS):
+                    columns = slice(column, min(column + COLUMNS, len(self._embedding)))
+                    found.append(self._exact(*self._alike(block, rows, columns)))
                     if sum(map(len, found)) > MOST_PAIRS_AN_IMAGE * ROWS:
                         raise AuditImpossible(
                             f"More than {MOST_PAIRS_AN_IMAGE} images of others look like each image, so the "
@@ -120,33 +157,45 @@ class PairScan:
         order = np.lexsort((pairs.second, pairs.first))
         return Pairs(pairs.first[order], pairs.second[order], pairs.cosine[order])
 
-    def _tile(self, start: int, stop: int) -> torch.Tensor:
-        return torch.from_numpy(self._embedding[start:stop]).to(self._device, self._type)
+    def _on_device(self, rows: slice) -> torch.Tensor:
+        return torch.from_numpy(self._embedding[rows]).to(self._device, self._type)
 
-    def _alike(self, rows: torch.Tensor, start: int, column: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _alike(self, block: torch.Tensor, rows: slice, columns: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows and later columns of other persons that may be above the threshold."""
-        product = rows @ self._tile(column, min(column + COLUMNS, len(self._embedding))).T
-        least = self._floor - ERROR[self._type]
-        some = (product.amax(dim=1) >= least).nonzero()[:, 0]
-        hits = (product[some] >= least).nonzero().cpu().numpy()
-        first = some.cpu().numpy()[hits[:, 0]] + start
-        second = hits[:, 1] + column
+        product = block @ self._on_device(columns).T
+        # Most rows have no partner at all, which the greatest cosine of a row tells much faster.
+        greatest = product.amax(dim=1).cpu().float().numpy()
+        some = np.flatnonzero(greatest >= self._row_floors(rows, columns))
+        cosines = product[torch.from_numpy(some).to(self._device)].cpu().float().numpy()
+        least = self._least_cosines(some + rows.start, np.arange(columns.start, columns.stop))
+        hits = np.argwhere(cosines >= least - ERROR[self._type])
+        first, second = some[hits[:, 0]] + rows.start, hits[:, 1] + columns.start
         wanted = (first < second) & (self._person[first] != self._person[second])
         return first[wanted], second[wanted]
 
+    def _least_cosines(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The cosine (n, m) from which on each of some rows (n,) is alike enough to each of others (m,)."""
+        slope, offset = self._scale.slope, self._scale.offset
+        needed = np.add.outer(offset[first] + self._floor, offset[second])
+        return np.asarray(needed / np.add.outer(slope[first], slope[second]), np.float32)
+
+    def _row_floors(self, rows: slice, columns: slice) -> Floats:
+        """A cosine (n,) that no pair of a row with any of these columns may fall short of."""
+        slope, offset = self._scale.slope, self._scale.offset
+        needed = self._floor + offset[rows] + offset[columns].min()
+        steepest = np.where(needed > 0, slope[columns].max(), slope[columns].min())
+        return np.asarray(needed / (slope[rows] + steepest) - ERROR[self._type] - 1e-6)
+
     def _exact(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Pairs:
-        parts = [_dots(self._embedding, first[chunk], second[chunk]) for chunk in _chunks(len(first))]
+        chunks = [slice(start, start + _EXACT_AT_ONCE) for start in range(0, len(first), _EXACT_AT_ONCE)]
+        parts = [_dots(self._embedding, first[chunk], second[chunk]) for chunk in chunks]
         cosine = np.concatenate(parts) if parts else np.zeros(0)
-        kept = cosine >= self._floor
+        slope, offset = self._scale.slope, self._scale.offset
+        kept = cosine * (slope[first] + slope[second]) - (offset[first] + offset[second]) >= self._floor
         return Pairs(
             first[kept].astype(np.int32), second[kept].astype(np.int32), np.clip(cosine[kept], -1, 1).astype(np.float32)
         )
 
 
-def _chunks(length: int) -> Iterator[slice]:
-    for start in range(0, length, _EXACT_AT_ONCE):
-        yield slice(start, start + _EXACT_AT_ONCE)
-
-
-def _dots(embedding: NDArray[np.float32], first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
+def _dots(embedding: NDArray[np.float32], first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:
     return np.asarray(np.einsum("nd,nd->n", embedding[first].astype(np.float64), embedding[second].astype(np.float64)))

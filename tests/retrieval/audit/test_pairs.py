@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from retrieval.audit import pairs
-from retrieval.audit.pairs import Pairs, PairScan
+from retrieval.audit.pairs import Pairs, PairScan, Scale
 from retrieval.errors import AuditImpossible
 
 DIM = 96
@@ -60,6 +60,32 @@ def test_every_pair_above_the_threshold_is_found_and_no_other(
     np.testing.assert_allclose(
         found.cosine, np.einsum("nd,nd->n", vectors[found.first], vectors[found.second]), atol=1e-6
     )
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(2048, 8192), (64, 50)])
+@pytest.mark.parametrize("floor", [-0.5, 1.8, 3.0])
+def test_each_image_is_measured_on_its_own_scale(
+    floor: float, rows: int, columns: int, precision: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairs, "ROWS", rows)
+    monkeypatch.setattr(pairs, "COLUMNS", columns)
+    vectors, person = gallery(150)
+    rng = np.random.default_rng(5)
+    mean, deviation = rng.normal(0.1, 0.05, len(vectors)), rng.uniform(0.12, 0.3, len(vectors))
+    cosine = vectors.astype(np.float64) @ vectors.astype(np.float64).T
+    standard = (cosine - mean[:, None]) / deviation[:, None]
+    alike = (standard + standard.T) / 2 >= floor
+    first, second = np.nonzero(np.triu(alike, 1) & (person[:, None] != person[None]))
+    found = scanned(PairScan(vectors, person, floor, "cpu", Scale.of_levels(mean, deviation)))
+    assert list(zip(found.first.tolist(), found.second.tolist(), strict=True)) == list(
+        zip(first.tolist(), second.tolist(), strict=True)
+    )
+    assert len(first) > 20
+
+
+def test_a_scale_that_turns_likeness_round_is_refused() -> None:
+    with pytest.raises(AuditImpossible):
+        Scale(np.array([0.5, 0.0]), np.zeros(2))
 
 
 def test_precision_and_blocks_do_not_change_a_single_bit(monkeypatch: pytest.MonkeyPatch) -> None:
