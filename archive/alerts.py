@@ -12,11 +12,14 @@ from sqlalchemy.orm import Session, joinedload
 
 from archive.models import Alert, Disposition, Instance, Series, now
 from archive.notifications import enqueue
+from archive.priors import IS_RETRIEVED
 from archive.states import AUDIT_KINDS, AlertKind, AlertState
 from config.errors import LungprintError
 from config.settings import Settings, VerdictOptions
 
 LONGEST_KEY = 96
+# In the evidence of an alert about an image that was fetched as a prior.
+HISTORY = "history"
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -79,7 +82,12 @@ def conflict_key(instance_id: int, file_sha256: str) -> str:
 
 
 def raise_alert(
-    session: Session, settings: Settings, finding: Finding, at: datetime | None = None, anew: bool = False
+    session: Session,
+    settings: Settings,
+    finding: Finding,
+    at: datetime | None = None,
+    anew: bool = False,
+    is_history: bool = False,
 ) -> Alert:
     """Store a finding as an alert, OPEN or HELD; the same finding twice is one alert.
 
@@ -92,6 +100,8 @@ def raise_alert(
         session: of `Database.write`.
         at: time of the alert, by default the present.
         anew: the alert's own image was judged anew, so its finding counts even if it is less probable than before.
+        is_history: the image was fetched from the PACS as a prior: the alert is HELD, whatever the budget, for nobody
+            is about to read it; it can be searched, and the same finding of another image takes its place.
 
     Returns:
         the alert, flushed.
@@ -106,16 +116,22 @@ def raise_alert(
     elif alert.state is AlertState.RESOLVED:
         alert.state, alert.resolution = AlertState.HELD, ""
         describe(alert, finding)
-    elif is_decided(session, alert):
+    elif is_decided(session, alert) or (is_history and HISTORY not in alert.evidence):
         return alert
-    elif finding.probability > alert.probability or (anew and finding.instance_id == alert.instance_pk):
+    elif (
+        finding.probability > alert.probability
+        or (anew and finding.instance_id == alert.instance_pk)
+        or (HISTORY in alert.evidence and not is_history)
+    ):
         if alert.kind.of_audit:
             # It is news now: it moves to the live list, as far as the budget allows.
             alert.state = AlertState.HELD
         describe(alert, finding)
     else:
         return alert
-    if alert.state is AlertState.HELD and (finding.is_fact or _within_budget(session, settings.verdict, alert)):
+    if is_history:
+        alert.evidence = {**alert.evidence, HISTORY: True}
+    elif alert.state is AlertState.HELD and (finding.is_fact or _within_budget(session, settings.verdict, alert)):
         alert.state = AlertState.OPEN
         enqueue(session, settings, alert)
     session.flush()
@@ -199,11 +215,14 @@ def _within_budget(session: Session, options: VerdictOptions, alert: Alert) -> b
 
 
 def _window_start(session: Session, studies: int) -> datetime:
-    """When the first of the last `studies` studies was matched; the beginning of time while there are fewer."""
+    """When the first of the last `studies` studies was matched; the beginning of time while there are fewer.
+
+    Studies that were fetched as history count neither here nor in the budget.
+    """
     images = (
         select(Series.study_pk, Instance.matched_at)
         .join(Series, Instance.series_pk == Series.id)
-        .where(Instance.matched_at.is_not(None))
+        .where(Instance.matched_at.is_not(None), ~IS_RETRIEVED)
         .order_by(Instance.matched_at.desc())
         .execution_options(yield_per=studies)
     )

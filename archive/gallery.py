@@ -46,6 +46,11 @@ class Images:
     def __len__(self) -> int:
         return len(self.instance)
 
+    def only(self, instance_ids: Collection[int]) -> Images:
+        """Those with these ids."""
+        rows = np.isin(self.instance, list(instance_ids))
+        return Images(self.instance[rows], self.person[rows], self.embedding[rows], self.code[rows])
+
 
 @dataclass(frozen=True, eq=False)
 class Probe:

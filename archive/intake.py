@@ -10,10 +10,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from archive import priors
 from archive.alerts import Finding, conflict_key, raise_alert
 from archive.corrections import Bytes, is_correction, replace_version
 from archive.database import Database
-from archive.models import Alert, Instance, Patient, Quarantined, Series, Study, Variant, now
+from archive.models import Alert, Instance, Patient, Quarantined, RetrievedSeries, Series, Study, Variant, now
 from archive.progress import GRACE_SECONDS
 from archive.states import AlertKind
 from config.settings import Settings
@@ -130,7 +131,8 @@ def _register(session: Session, settings: Settings, header: Header, file: Stored
     known = session.scalar(taken)
     if known is not None:
         return _register_again(session, settings, known, header, file)
-    series_pk, patient_pk = place(session, header)
+    searches_priors = bool(settings.priors.peer and file.calling_ae and header.patient_id)
+    series_pk, patient_pk = place(session, header, searches_priors)
     instance = Instance(
         sop_instance_uid=header.sop_instance_uid,
         sop_class_uid=header.sop_class_uid,
@@ -188,10 +190,13 @@ def _register_again(
     return Registered(known.id, Outcome.VARIANT)
 
 
-def place(session: Session, header: Header) -> tuple[int, int]:
+def place(session: Session, header: Header, searches_priors: bool = False) -> tuple[int, int]:
     """Primary keys of the series and the patient of an image with this header, entered if they are new.
 
     They are found in one query for every image but a series' first.
+
+    Args:
+        searches_priors: a patient who is first seen now is looked up in the PACS, unless this image came from there.
     """
     patient_id, issuer = header.label
     query = (
@@ -208,7 +213,8 @@ def place(session: Session, header: Header) -> tuple[int, int]:
     found = session.execute(query).one_or_none()
     if found is not None:
         return found[0], found[1]
-    study = _study(session, _patient(session, header), header)
+    searches = searches_priors and session.get(RetrievedSeries, header.series_instance_uid) is None
+    study = _study(session, _patient(session, header, searches), header)
     wanted = select(Series).where(Series.study_pk == study.id, Series.series_instance_uid == header.series_instance_uid)
     series = session.scalar(wanted) or Series(
         study_pk=study.id,
@@ -221,12 +227,15 @@ def place(session: Session, header: Header) -> tuple[int, int]:
     return series.id, study.patient_pk
 
 
-def _patient(session: Session, header: Header) -> Patient:
+def _patient(session: Session, header: Header, search_priors: bool = False) -> Patient:
     patient_id, issuer = header.label
     patient = session.scalar(select(Patient).where(Patient.patient_id == patient_id, Patient.issuer == issuer))
     if patient is None:
         patient = Patient(patient_id=patient_id, issuer=issuer)
         session.add(patient)
+        if search_priors:
+            session.flush()
+            priors.begin(session, patient.id)
     # The first statement of a demographic stands; later headers only fill what was missing.
     patient.name = patient.name or header.name
     patient.birth_date = patient.birth_date or header.birth_date

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -30,6 +30,7 @@ from archive.states import (
     LinkKind,
     NotificationState,
     Role,
+    SearchState,
 )
 
 # Top, bottom, left and right bound of a part of an image, as shares of its height or width in [0, 1].
@@ -372,6 +373,45 @@ class Commitment(Base):
     requested_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
     failures: Mapped[int | None] = mapped_column(default=None)
+
+
+class PriorSearch(Base):
+    """The search for a patient's earlier images at the PACS, made when the patient is first seen."""
+
+    __tablename__ = "prior_searches"
+    __table_args__ = (Index("ix_prior_searches_state_due", "state", "due_at"),)
+
+    patient_pk: Mapped[int] = mapped_column(ForeignKey("patients.id"), primary_key=True, autoincrement=False)
+    state: Mapped[SearchState] = mapped_column(_enum(SearchState), default=SearchState.PENDING)
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    reason: Mapped[str] = mapped_column(String(256), default="")
+    requested_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class RetrievedSeries(Base):
+    """A series that this node asked the PACS for; its images are history and raise no alerts of their own."""
+
+    __tablename__ = "retrieved_series"
+
+    series_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    asked_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    complete: Mapped[bool] = mapped_column(default=False)
+
+
+class RetrievedDay(Base):
+    """A day whose chest images are fetched from the PACS, in the hours when it has time."""
+
+    __tablename__ = "retrieved_days"
+    __table_args__ = (Index("ix_retrieved_days_state_due", "state", "due_at"),)
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    state: Mapped[SearchState] = mapped_column(_enum(SearchState), default=SearchState.PENDING)
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    reason: Mapped[str] = mapped_column(String(256), default="")
+    requested_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    series: Mapped[int] = mapped_column(default=0)
 
 
 class BackfilledFile(Base):

@@ -148,6 +148,15 @@ class NotificationState(StrEnum):
     DEAD = "dead"
 
 
+class SearchState(StrEnum):
+    """What has become of a search for earlier images: `retrieved` ones are compared, then it is `done`."""
+
+    PENDING = "pending"
+    RETRIEVED = "retrieved"
+    DONE = "done"
+    DEAD = "dead"
+
+
 class Role(StrEnum):
     """What a user may do: `qa` disposes of alerts, `clinician` looks up similar cases, `admin` sees the system too."""
 

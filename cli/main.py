@@ -18,6 +18,7 @@ SUMMARIES = {
     "status": "Images by state, queues, dead letters and open alerts.",
     "alerts": "List alerts, the most probable first.",
     "backfill": "Index folders of DICOM files that exist already.",
+    "retrieve": "Have the PACS send the chest images of days gone by.",
     "encode": "Encode images or DICOM files into a file of arrays.",
     "compare": "Tell whether two images show one person, and why.",
     "match": "Find the images of one person in two collections.",

@@ -25,7 +25,7 @@ class Task(StrEnum):
 
     ENCODE(instance id), MATCH(instance id), SIMILAR({"instance": id} or {"embedding": base64, "code": base64}, k),
     ALIGN({"first": id, "second": id}), NOTIFY(notification id), COMMIT(commitment id), RECONCILE(), REFRESH(),
-    SNAPSHOT(), PREVIEW(instance id).
+    SNAPSHOT(), PREVIEW(instance id), PRIORS().
     """
 
     ENCODE = "encode.image"
@@ -38,6 +38,7 @@ class Task(StrEnum):
     RECONCILE = "maintenance.reconcile"
     REFRESH = "encode.refresh"
     PREVIEW = "maintenance.preview"
+    PRIORS = "maintenance.priors"
 
 
 ROUTES = {
@@ -51,6 +52,7 @@ ROUTES = {
     Task.RECONCILE: Queue.MAINTENANCE,
     Task.REFRESH: Queue.ENCODE,
     Task.PREVIEW: Queue.MAINTENANCE,
+    Task.PRIORS: Queue.MAINTENANCE,
 }
 
 

@@ -143,6 +143,21 @@ class CommitmentOptions(Section):
     retry_days: int = Field(ge=1, le=365)
 
 
+class Priors(Section):
+    """Earlier images from the PACS."""
+
+    peer: Annotated[str, StringConstraints(strip_whitespace=True, max_length=16)]
+    retrieve: Literal["move", "get"]
+    modalities: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")], ...] = Field(min_length=1)
+    body_parts: tuple[str, ...]
+    years: int = Field(ge=1, le=100)
+    studies: int = Field(ge=1, le=1000)
+    series_per_minute: int = Field(ge=1, le=6000)
+    hours: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")]
+    timeout_seconds: float = Field(gt=0)
+    retry_days: int = Field(ge=1, le=365)
+
+
 class Decoding(Section):
     """From a file to pixels."""
 
@@ -315,6 +330,7 @@ class Settings(Section):
     dicom: Dicom
     tls: Tls
     commitment: CommitmentOptions
+    priors: Priors
     decoding: Decoding
     encoder: EncoderOptions
     index: IndexOptions
@@ -344,10 +360,10 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
-    def _can_call_the_peer_for_results(self) -> Settings:
-        wanted = self.results.peer
-        if wanted and not any(peer.ae_title == wanted and peer.port for peer in self.dicom.peers):
-            raise ValueError(f"results.peer is {wanted!r}, so dicom.peers must list it with a port")
+    def _can_call_the_pacs(self) -> Settings:
+        for option, wanted in (("results.peer", self.results.peer), ("priors.peer", self.priors.peer)):
+            if wanted and not any(peer.ae_title == wanted and peer.port for peer in self.dicom.peers):
+                raise ValueError(f"{option} is {wanted!r}, so dicom.peers must list it with a port")
         return self
 
 

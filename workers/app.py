@@ -14,7 +14,7 @@ from config.errors import ConfigurationError
 from config.paths import DataDir, data_dir
 from config.settings import load_settings
 from retrieval.errors import DeviceFailed, IndexUnavailable
-from workers import align, commit, maintenance, match, notify, similar
+from workers import align, commit, fetch, maintenance, match, notify, similar
 from workers.batching import EncodeBatches, ids_of
 from workers.readiness import write_ready_file
 from workers.resources import Resources
@@ -41,7 +41,7 @@ app.conf.update(
             "schedule": _settings.workers.reconcile_seconds,
             "options": {"expires": _settings.workers.reconcile_seconds},
         }
-        for task in (Task.RECONCILE, Task.REFRESH)
+        for task in (Task.RECONCILE, Task.REFRESH, *([Task.PRIORS] if _settings.priors.peer else []))
     },
 )
 resources = Resources(app, _settings, _folder)
@@ -116,6 +116,12 @@ def make_preview(instance_id: int) -> None:
 def send_notification(notification_id: int) -> None:
     """Deliver a message to another system."""
     notify.notify(resources.desk, notification_id)
+
+
+@app.task(name=str(Task.PRIORS))
+def fetch_priors() -> None:
+    """Ask the PACS for earlier images for a while."""
+    fetch.fetch_priors(resources.database, _settings, _folder, resources.send)
 
 
 @app.task(name=str(Task.COMMIT))

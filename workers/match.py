@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from archive import gallery, progress
+from archive import gallery, priors, progress
 from archive.alerts import Finding, label_key, pixels_key, raise_alert, record_key
 from archive.changes import newest_change, take_turn
 from archive.corrections import replace_rejected
@@ -138,10 +138,19 @@ def examine(session: Session, owner: IndexOwner, settings: Settings, probe: Prob
     """Compare a probe with everything that matters and judge; nothing is written."""
     model_id = owner.network.model_id
     ranked = owner.candidates(probe)
-    own = gallery.priors(session, probe, model_id)
+    own = _judges(session, probe, gallery.priors(session, probe, model_id))
     others = gallery.images_of(session, owner.persons_of(ranked.ids), probe, model_id)
     twin = gallery.same_pixels(session, probe)
     return weigh(owner.network, settings, probe, own, others, twin, owner.other_persons(probe))
+
+
+def _judges(session: Session, probe: Probe, own: Images) -> Images:
+    """The images of its label by which an image is judged: one that was fetched as history, by history alone.
+
+    The image that came by itself is what a doctor is about to read: it is judged by its priors, never they by it.
+    """
+    fetched = priors.retrieved(session, [probe.instance_id, *own.instance.tolist()])
+    return own.only(fetched) if probe.instance_id in fetched else own
 
 
 def weigh(
@@ -208,7 +217,9 @@ def _write_down(
     if found.verdict.kind in ALERTS:
         finding = finding_of(session, settings, found, extent)
         if not is_denied(session, finding.kind, finding.patient_pk, finding.other_patient_pk):
-            key = raise_alert(session, settings, finding, moment, anew=instance.judge_again).key
+            fetched = bool(priors.retrieved(session, [instance.id]))
+            alert = raise_alert(session, settings, finding, moment, anew=instance.judge_again, is_history=fetched)
+            key = alert.key
     if instance.state is ImageState.MATCHED:
         instance.judge_again = False
     else:

@@ -114,12 +114,17 @@ def command(number: int) -> bytes:
 
 @contextmanager
 def listening(
-    folder: DataDir, database: Database, tls: dict[str, Any] | None = None, **options: Any
+    folder: DataDir,
+    database: Database,
+    tls: dict[str, Any] | None = None,
+    priors: dict[str, Any] | None = None,
+    **options: Any,
 ) -> Iterator[Sender]:
-    """A listener with these options of the section `dicom`, and of the section `tls`, on a free port."""
+    """A listener with these options of the sections `tls`, `priors` and `dicom`, on a free port."""
     keep_values_private()
     with_defaults = {"port": 0, "min_free_mib": 0, "low_space_mib": 0, **options}
-    settings: Settings = load_settings(folder.root, environ={}, flags={"dicom": with_defaults, "tls": tls or {}})
+    sections = {"dicom": with_defaults, "tls": tls or {}, "priors": priors or {}}
+    settings: Settings = load_settings(folder.root, environ={}, flags=sections)
     listener = Listener(settings, folder, database)
     _, port = listener.start()
     try:
