@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
-from retrieval.bench.measures import MEASURES
+from retrieval.bench.extras import Extra, lsh_table, product_speed, threshold_table
+from retrieval.bench.measures import MEASURES, cosine
 from retrieval.bench.method import About, ArrayMethod, Images, Matrix
+from retrieval.evaluation.cohort import Cohort
 from retrieval.networks import Backbone
 from retrieval.networks.input import network_input
 
@@ -80,6 +83,18 @@ class FrozenFeatures(ArrayMethod):
         """Similarities float32 (n, m) by the measure."""
         return self._measure(first, second)
 
+    def extras(self, represented: Matrix, cohorts: Sequence[Cohort]) -> list[Extra]:
+        """P2's tables, where cosines are compared: thresholds, and the speed of the matrix product."""
+        if self._measure is not cosine:
+            return []
+        found = [
+            threshold_table(
+                self.about.name, cosine(represented[cohort.positions], represented[cohort.positions]), cohort
+            )
+            for cohort in cohorts
+        ]
+        return [*found, product_speed(represented)]
+
 
 class MaxPooledFeatures(ArrayMethod):
     """Max-pooled, flattened features, compared by cosine. Source: P5."""
@@ -94,4 +109,8 @@ class MaxPooledFeatures(ArrayMethod):
 
     def similarity(self, first: Matrix, second: Matrix) -> Matrix:
         """Cosines float32 (n, m)."""
-        return MEASURES["cosine"](first, second)
+        return cosine(first, second)
+
+    def extras(self, represented: Matrix, cohorts: Sequence[Cohort]) -> list[Extra]:
+        """P5's table: how much of the exact result locality-sensitive hashing finds."""
+        return [lsh_table(self.about.name, represented)] if len(represented) > 1 else []

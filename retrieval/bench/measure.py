@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from retrieval.bench.extras import Extra
 from retrieval.bench.method import About, ImageMethod, Images
 from retrieval.errors import ManifestInvalid
 from retrieval.evaluation.cohort import Cohort
@@ -43,11 +44,12 @@ class Costs:
 
 @dataclass(frozen=True)
 class Measured:
-    """One method: who it is, what it takes, and its figures on each cohort."""
+    """One method: who it is, what it takes, its figures on each cohort, and tables that only its paper has."""
 
     about: About
     costs: Costs
     figures: tuple[Figures, ...]
+    extras: tuple[Extra, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, for `from_json`; NaN is None."""
@@ -57,6 +59,7 @@ class Measured:
             "figures": [
                 {key: None if value != value else value for key, value in asdict(one).items()} for one in self.figures
             ],
+            "extras": [asdict(one) for one in self.extras],
         }
 
     @classmethod
@@ -65,7 +68,11 @@ class Measured:
         figures = tuple(
             Figures(**{key: _NAN if value is None else value for key, value in one.items()}) for one in raw["figures"]
         )
-        return cls(About(**raw["about"]), Costs(**raw["costs"]), figures)
+        extras = tuple(
+            Extra(one["title"], tuple(one["heading"]), tuple(tuple(row) for row in one["rows"]))
+            for one in raw["extras"]
+        )
+        return cls(About(**raw["about"]), Costs(**raw["costs"]), figures, extras)
 
 
 def measure(
@@ -116,7 +123,7 @@ def measure(
         memory_mib=grown[0] / _MIB,
     )
     about = method.about if keep is None else replace(method.about, name=f"{method.about.name}, gated")
-    return Measured(about, costs, found)
+    return Measured(about, costs, found, tuple(method.extras(represented, cohorts)) if keep is None else ())
 
 
 @contextmanager

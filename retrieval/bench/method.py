@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from retrieval.bench.extras import Extra
+from retrieval.evaluation.cohort import Cohort
 
 Images = npt.NDArray[np.uint8]
 Matrix = npt.NDArray[np.float32]
@@ -55,6 +59,10 @@ class ImageMethod(ABC, Generic[Represented]):
     @abstractmethod
     def nbytes(self, represented: Represented) -> int:
         """What is kept of these images in all, in bytes."""
+
+    def extras(self, represented: Represented, cohorts: Sequence[Cohort]) -> list[Extra]:
+        """Tables that only this method's paper has."""
+        return []
 
 
 class ArrayMethod(ImageMethod[npt.NDArray[Any]]):

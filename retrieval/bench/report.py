@@ -61,6 +61,9 @@ def write(found: Sequence[Measured], folder: Path) -> Path:
             table(heading, _rows(found, dataset), words=3),
             *_lead(found, dataset),
         ]
+    for one in found:
+        for extra in one.extras:
+            parts += [f"### {extra.title}", table(extra.heading, extra.rows, words=1)]
     parts += [_LIMITS]
     path = folder / "comparison.md"
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
