@@ -51,9 +51,27 @@ def test_every_method_has_a_row_with_figures_and_costs(data: list[str], tmp_path
     torch.manual_seed(0)
     save_file(models.resnet18(weights=None).state_dict(), weights)
     out = tmp_path / "out"
-    said = bench("p3", "resnet18-cosine", "ours", *data, "--backbone-weights", f"resnet18={weights}", "-o", out)
+    said = bench(
+        "sift",
+        "ahash",
+        "resnet18-cosine",
+        "resnet50-max",
+        "ours",
+        *data,
+        "--backbone-weights",
+        f"resnet18={weights}",
+        "-o",
+        out,
+    )
     found = rows(out)
-    assert len(found) == 13
+    assert [row["key"] for row in found] == [
+        "ahash",
+        "sift",
+        "resnet18-cosine",
+        "resnet50-max",
+        "lungprint",
+        "lungprint-calibrated",
+    ]
     for row in found:
         assert int(row["images"]) == 2 * VALIDATED
         assert 0 <= float(row["auc"]) <= 1
@@ -62,7 +80,8 @@ def test_every_method_has_a_row_with_figures_and_costs(data: list[str], tmp_path
     learned = {row["key"]: row["learned"] for row in found}
     assert (learned["sift"], learned["resnet18-cosine"]) == ("nothing", "ImageNet")
     assert (out / "comparison.png").stat().st_size > 10_000
-    assert "Lungprint against the best of the others" in (out / "comparison.md").read_text(encoding="utf-8")
+    page = (out / "comparison.md").read_text(encoding="utf-8")
+    assert all(word in page for word in ("Lungprint against the best of the others", "P2, thresholds", "P5, recall@"))
     assert "AUC" in said
 
 
