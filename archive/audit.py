@@ -33,6 +33,7 @@ class AuditAction(StrEnum):
     IMAGE_MOVED = "image moved to another patient"
     IMAGE_REPLACED = "rejected image replaced by another"
     PATIENT_UPDATED = "patient's name, birth date or sex updated"
+    PURGED = "purged"
     IMAGE_VIEWED = "image viewed"
     IMAGE_LISTED = "image listed"
     ATTENTION_VIEWED = "attention viewed"
@@ -89,7 +90,7 @@ def record(
 
     Args:
         user_name: who; for a refused sign-in the name that was tried.
-        object_kind: "alert", "instance", "patient", "user" or "".
+        object_kind: "alert", "instance", "patient", "purge", "user" or "".
         object_pk: our id of that object.
         patient_pk: whose data it was.
         address: where the request came from.

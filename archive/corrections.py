@@ -16,12 +16,12 @@ from archive.links import Author, Label, join, patient_of
 from archive.models import Alert, Code, Instance, Series, Study, Variant, now
 from archive.progress import GRACE_SECONDS
 from archive.resolution import SYSTEM, UNDECIDED, alerts_about, is_estimate, judge_anew, resolve
-from archive.states import AlertKind, AlertState, ChangeKind, ImageState, Resolution, check_step
+from archive.states import AlertKind, AlertState, ChangeKind, ImageState, Resolution, check_step, saying
 from config.settings import Settings
 
 REPLACED = "rejected; the corrected image was sent as another one"
 
-_ABOUT_LABEL = (AlertKind.WRONG_PATIENT, AlertKind.PRIOR_MISMATCH)
+_ABOUT_LABEL = saying(AlertKind.WRONG_PATIENT, AlertKind.PRIOR_MISMATCH)
 
 
 @dataclass(frozen=True)

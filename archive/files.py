@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from config.errors import LungprintError
@@ -23,11 +25,55 @@ class DigestUnusable(LungprintError):
 class ImageFiles:
     """The DICOM files of one system, each named by the SHA-256 digest of its data set, and their previews.
 
-    A file under its final name is complete and on the disk; files are never changed or removed.
+    A file under its final name is complete and on the disk; files are never changed, and only a purge removes them.
     """
 
     def __init__(self, folder: DataDir) -> None:
         self._folder = folder
+
+    @contextlib.contextmanager
+    def arriving(self) -> Iterator[None]:
+        """While a file is put in its place and entered: nothing is removed meanwhile. Many may be here at once.
+
+        Raises:
+            OSError: the lock cannot be opened.
+        """
+        with self._locked(fcntl.LOCK_SH):
+            yield
+
+    @contextlib.contextmanager
+    def removing(self) -> Iterator[None]:
+        """While files that no row names are removed: none arrives meanwhile; errors as `arriving`."""
+        with self._locked(fcntl.LOCK_EX):
+            yield
+
+    def remove(self, file_sha256: str) -> None:
+        """Remove a stored file for good, if it is there; within `removing` alone.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        _remove(self.path(file_sha256))
+
+    def remove_quarantined(self, name: str) -> None:
+        """Remove a refused file, by its name in the quarantine, for good; errors as `remove`."""
+        _remove(self._folder.quarantine / Path(name).name)
+
+    def remove_previews(self, instance_ids: Collection[int]) -> None:
+        """Remove the previews of images, and those of others that they were laid over; errors as `remove`."""
+        wanted = {str(number) for number in instance_ids}
+        for path in self._folder.previews.glob("*/*") if wanted else ():
+            if wanted.intersection(path.stem.split("-")):
+                path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        descriptor = os.open(self._folder.run / "files.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, how)
+            yield
+        finally:
+            os.close(descriptor)
 
     def prepare(self) -> None:
         """Make the folders that files go to, so that no image has to wait for a new folder to be synced.
@@ -100,6 +146,12 @@ def _move(temporary: Path, place: Path) -> Path:
         temporary.replace(place)
     _sync(place.parent)
     return place
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    if path.parent.is_dir():
+        _sync(path.parent)
 
 
 def _make_folder(folder: Path) -> None:

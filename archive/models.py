@@ -9,6 +9,7 @@ from uuid import uuid4
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Connection,
     DateTime,
     Enum,
     ForeignKey,
@@ -17,6 +18,9 @@ from sqlalchemy import (
     String,
     TypeDecorator,
     UniqueConstraint,
+    event,
+    func,
+    select,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -27,8 +31,10 @@ from archive.states import (
     ChangeKind,
     Channel,
     ImageState,
+    LeftoverKind,
     LinkKind,
     NotificationState,
+    PurgeKind,
     Role,
     SearchState,
 )
@@ -245,6 +251,36 @@ class GalleryChange(Base):
     kind: Mapped[ChangeKind] = mapped_column(_enum(ChangeKind))
 
 
+class Purge(Base):
+    """What was removed for good: who asked, when, how much; of whom, a keyed hash alone says, see `archive.purge`.
+
+    `last_instance` and `last_alert` are the highest ids given out before, so that none is given out twice.
+    """
+
+    __tablename__ = "purges"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[PurgeKind] = mapped_column(_enum(PurgeKind))
+    subject: Mapped[str] = mapped_column(String(64), index=True)
+    requested_by: Mapped[str] = mapped_column(String(64))
+    requested_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+    counts: Mapped[dict[str, int]] = mapped_column(JSON, default=dict)
+    last_instance: Mapped[int] = mapped_column()
+    last_alert: Mapped[int] = mapped_column()
+
+
+class Leftover(Base):
+    """What a purge has yet to remove outside the database's own rows, and, while it runs, whose decisions may go."""
+
+    __tablename__ = "purge_leftovers"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    purge_pk: Mapped[int] = mapped_column(ForeignKey("purges.id"), index=True)
+    kind: Mapped[LeftoverKind] = mapped_column(_enum(LeftoverKind))
+    name: Mapped[str] = mapped_column(String(128))
+
+
 class Alert(Base):
     """Something a person should look at."""
 
@@ -423,3 +459,15 @@ class BackfilledFile(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     modified_ns: Mapped[int] = mapped_column(BigInteger)
     status: Mapped[int] = mapped_column()
+
+
+@event.listens_for(Instance, "before_insert")
+@event.listens_for(Alert, "before_insert")
+def _give_no_id_twice(_: Any, connection: Connection, target: Instance | Alert) -> None:
+    """SQLite gives the highest id again once its row was purged; the audit trail must not mean two things by one."""
+    if connection.dialect.name != "sqlite" or target.id is not None:
+        return
+    table, last = (Instance, Purge.last_instance) if isinstance(target, Instance) else (Alert, Purge.last_alert)
+    purged = connection.scalar(select(func.max(last))) or 0
+    if purged and purged > (connection.scalar(select(func.max(table.id))) or 0):
+        target.id = purged + 1

@@ -34,6 +34,8 @@ def resolve(session: Session, alert: Alert, why: Resolution) -> None:
 def settle(session: Session, instance_id: int, found: str | None) -> None:
     """After an image was judged: close what was said of it before and nobody has decided, unless it was found again.
 
+    What an audit of the whole archive had said closes only if nothing at all was found.
+
     Args:
         found: key of the finding, None where there is none.
     """
@@ -41,7 +43,7 @@ def settle(session: Session, instance_id: int, found: str | None) -> None:
         Alert.instance_pk == instance_id, Alert.state.in_(UNDECIDED), ~Alert.key.startswith("conflict:")
     )
     for alert in session.scalars(said.with_for_update()):
-        if alert.key != found:
+        if alert.key != found and (found is None or not alert.kind.of_audit):
             resolve(session, alert, Resolution.JUDGED_ANEW)
 
 

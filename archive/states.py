@@ -140,6 +140,23 @@ class ChangeKind(StrEnum):
     PURGED = "purged"
 
 
+class PurgeKind(StrEnum):
+    """What is removed for good."""
+
+    PATIENT = "patient"
+    STUDY = "study"
+
+
+class LeftoverKind(StrEnum):
+    """What is still to be removed: a stored file by digest, a refused one by name, an image's previews by its id, or an
+    alert's decisions by its id."""
+
+    FILE = "file"
+    QUARANTINE = "quarantine"
+    PREVIEW = "preview"
+    ALERT = "alert"
+
+
 class NotificationState(StrEnum):
     """What has become of a message to another system."""
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from archive.database import Database
 from archive.models import Code, Instance, Notification, Patient, Quarantined, Variant, now
+from archive.purge import GONE
 from archive.review import count_alerts
 from archive.states import AUDIT_KINDS, LIVE_KINDS, WAITING, AlertKind, AlertState, ImageState, NotificationState
 from config.broker import Queue, redis_url
@@ -112,7 +113,7 @@ def system_status(database: Database, settings: Settings, folder: DataDir) -> Sy
             waiting_by_kind={kind: sum(alerts[state, kind] for state in WAITING) for kind in AlertKind},
             quarantined=_count(session, Quarantined),
             variants=_count(session, Variant),
-            patients=_count(session, Patient),
+            patients=_patients(session),
             notifications_pending=_notifications(session, NotificationState.PENDING),
             notifications_dead=_notifications(session, NotificationState.DEAD),
             last_received=session.scalar(select(Instance.received_at).order_by(Instance.id.desc()).limit(1)),
@@ -162,7 +163,12 @@ def models_in_use(session: Session) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def _count(session: Session, table: type[Quarantined] | type[Variant] | type[Patient]) -> int:
+def _patients(session: Session) -> int:
+    stored = select(func.count()).select_from(Patient).where(~Patient.issuer.startswith(GONE))
+    return session.scalar(stored) or 0
+
+
+def _count(session: Session, table: type[Quarantined] | type[Variant]) -> int:
     return session.scalar(select(func.count()).select_from(table)) or 0
 
 

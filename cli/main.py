@@ -33,6 +33,7 @@ SUMMARIES = {
     "dataset": "Turn images of your own into training and evaluation data.",
     "config": "Show the options in effect, or write an option file.",
     "train": "Train a network on your own images or on the archive.",
+    "purge": "Remove a patient or a study for good, files and vectors included.",
     "migrate": "Bring the database to the schema of this version.",
     "process": "Run one process of the system, for containers and service managers.",
     "demo": "Start a system in a scratch folder and send it chest X-rays, some misfiled.",

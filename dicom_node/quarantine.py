@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,16 @@ from archive.database import Database
 from archive.files import ImageFiles
 from archive.intake import StoredFile, note_quarantined
 from archive.models import Quarantined
+from archive.states import PurgeKind
+from config.paths import DataDir
 from dicom_node.status import StoreStatus
+
+# Tag, value representation and padding of (0010,0020) Patient ID and (0020,000D) Study Instance UID.
+_ELEMENTS = {
+    PurgeKind.PATIENT: (b"\x10\x00\x20\x00", b"LO", b" "),
+    PurgeKind.STUDY: (b"\x20\x00\x0d\x00", b"UI", b"\0"),
+}
+_SEARCHED = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -18,6 +28,26 @@ class Claim:
 
     sop_class_uid: str
     sop_instance_uid: str
+
+
+def files_about(folder: DataDir, kind: PurgeKind, name: str) -> list[str]:
+    """Names of refused files that hold a Patient ID or Study Instance UID, readable as DICOM or not.
+
+    The encoded data element is looked for in the file's first MiB: little endian, with explicit or implicit value
+    representation (PS3.5 7.1); a header that is longer or compressed is not searched.
+    """
+    tag, representation, padding = _ELEMENTS[kind]
+    value = name.encode()
+    value += padding * (len(value) % 2)
+    explicit = tag + representation + struct.pack("<H", len(value)) + value
+    implicit = tag + struct.pack("<I", len(value)) + value
+    found = []
+    for path in sorted(folder.quarantine.glob("*")):
+        with path.open("rb") as file:
+            start = file.read(_SEARCHED)
+        if explicit in start or implicit in start:
+            found.append(path.name)
+    return found
 
 
 def quarantine(

@@ -109,9 +109,10 @@ class Storage:
                 return self._quarantine(temporary, file, claim, StoreStatus.UNREADABLE, error.reason)
             if claim is not None and (difference := _difference(claim, header)):
                 return self._quarantine(temporary, file, claim, StoreStatus.MISMATCH, difference)
-            self._files.keep(temporary, file.file_sha256)
-            with self._turn:
-                registered = register(self._database, self._settings, header, file)
+            with self._files.arriving():
+                self._files.keep(temporary, file.file_sha256)
+                with self._turn:
+                    registered = register(self._database, self._settings, header, file)
         except OSError as error:
             return Answer(StoreStatus.OUT_OF_RESOURCES, _why(error))
         except SQLAlchemyError as error:

@@ -90,7 +90,8 @@ def align_images(**wanted: int) -> dict[str, Any]:
 
 @app.task(name=str(Task.SNAPSHOT))
 def take_snapshot() -> None:
-    """Write the index to the disk."""
+    """Have the index look at what has changed in the database, and write it to the disk."""
+    resources.index_owner.catch_up()
     resources.index_owner.snapshot()
 
 

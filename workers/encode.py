@@ -200,7 +200,7 @@ class BatchEncoder:
             failure = f"encoding failed: {type(error).__name__}"
         rows = {instance_id: row for row, instance_id in enumerate(usable)}
         with self._database.write() as session:
-            present = [number for number in outcomes if _is_present(session, number, files[number])]
+            present = [number for number in outcomes if self._is_present(session, number, files[number])]
             encoded = [
                 instance_id
                 for instance_id in present
@@ -237,16 +237,17 @@ class BatchEncoder:
         )
         return progress.record_encoding(session, instance_id, outcome.picture, encoding)
 
+    def _is_present(self, session: Session, instance_id: int, file_sha256: str) -> bool:
+        """Whether what was decoded is the image still, and not corrected or purged meanwhile."""
+        instance = session.get(Instance, instance_id, with_for_update=True)
+        if instance is None:
+            self._files.preview_path(instance_id).unlink(missing_ok=True)
+        return instance is not None and instance.file_sha256 == file_sha256
+
     def _record_unreadable(self, session: Session, instance_id: int, outcome: Unreadable) -> None:
         if not (outcome.for_good and progress.mark_unsuitable(session, instance_id, outcome.reason)):
             state = progress.record_failure(session, instance_id, outcome.reason, self._settings.workers)
             logger.warning("image %d was not decoded and is now %s: %s", instance_id, state, outcome.reason)
-
-
-def _is_present(session: Session, instance_id: int, file_sha256: str) -> bool:
-    """Whether what was decoded is the image still; a correction may have put another file in its place."""
-    instance = session.get(Instance, instance_id, with_for_update=True)
-    return instance is not None and instance.file_sha256 == file_sha256
 
 
 def _items(session: Session, instance_ids: Iterable[int]) -> list[_Item]:

@@ -33,7 +33,8 @@ class HnswOptions:
 class HnswIndex:
     """A graph whose nodes are numbered by us and never reused; one node may stand for several ids.
 
-    A removed or replaced id leaves a deleted node behind; when these outnumber the others, the graph is built anew.
+    A removed or replaced id leaves a deleted node behind, without its embedding; when these outnumber the others, the
+    graph is built anew.
     """
 
     kind = "hnsw"
@@ -181,6 +182,7 @@ class HnswIndex:
             self._more.setdefault(node, []).append(number)
 
     def _forget(self, ids: NDArray[np.int64]) -> None:
+        dead: list[int] = []
         for number in ids.tolist():
             node = self._node.pop(number, None)
             if node is None:
@@ -193,11 +195,32 @@ class HnswIndex:
             if not others:
                 self._more.pop(node, None)
             if self._first[node] < 0:
-                self._graph.mark_deleted(node)
-                self._deleted += 1
+                dead.append(node)
+        vectors = self._vectors(np.array(dead, np.int64))
+        for node in dead:
+            self._graph.mark_deleted(node)
+            self._deleted += 1
+        if not self._is_to_compact():
+            self._overwrite(dead, vectors)
+
+    def _overwrite(self, nodes: list[int], vectors: NDArray[np.float32]) -> None:
+        """Give deleted nodes, which had these vectors float32 (n, dim), those of others nearby.
+
+        hnswlib goes on keeping and saving what a deleted node was. Where it lies in the graph hardly changes.
+        """
+        for node, vector in zip(nodes, vectors, strict=True):
+            nearest, _ = self._nearest(vector, min(1, self._nodes - self._deleted))
+            if not len(nearest):
+                self._clear()
+                return
+            self._graph.add_items(self._vectors(nearest), np.array([node]), num_threads=1)
+            self._graph.mark_deleted(node)
+
+    def _is_to_compact(self) -> bool:
+        return self._deleted > max(_FIRST_CAPACITY, self._nodes - self._deleted)
 
     def _compact(self) -> None:
-        if self._deleted <= max(_FIRST_CAPACITY, self._nodes - self._deleted):
+        if not self._is_to_compact():
             return
         ids, vectors = self.ids, self.embeddings(self.ids)
         self._clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,6 +48,20 @@ def test_search_agrees_with_brute_force(make: Maker) -> None:
         np.testing.assert_allclose(found.cosines, index.embeddings(found.ids) @ probe, atol=1e-5)
         hits += len(set(found.ids.tolist()) & set(brute_force(ids, vectors, probe, 10)))
     assert hits / 1000 >= (0.99 if isinstance(index, HnswIndex) else 1.0)
+
+
+@every_kind
+@pytest.mark.parametrize("removed", [[3], list(range(0, 60, 2)), list(range(60))])
+def test_what_was_removed_is_not_saved_either(make: Maker, tmp_path: Path, removed: list[int]) -> None:
+    index = make()
+    index.add(np.arange(60), people(20, 3))
+    vectors = index.embeddings(np.arange(60))
+    index.remove(np.array(removed))
+    index.save(tmp_path)
+    saved = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert [number for number in range(60) if vectors[number].tobytes() in saved] == sorted({*range(60)} - {*removed})
+    kept = index.ids
+    assert [int(index.search(vectors[number], 1).ids[0]) for number in kept] == kept.tolist()
 
 
 @every_kind
