@@ -51,6 +51,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.pipeline $(ARGS)
 	$(BIN)/python -m benchmarks.gate $(ARGS)
 	$(BIN)/python -m benchmarks.encode $(ARGS)
+	$(BIN)/python -m benchmarks.index $(ARGS)
 
 clean:
 	rm -rf $(VENV) .demo

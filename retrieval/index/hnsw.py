@@ -42,6 +42,8 @@ class HnswIndex:
     def __init__(self, dim: int, options: HnswOptions | None = None) -> None:
         self._dim = dim
         self._options = options or HnswOptions()
+        # Width of the search while querying; may be changed at any time.
+        self.ef_search = self._options.ef_search
         self._clear()
 
     def _clear(self) -> None:
@@ -230,7 +232,7 @@ class HnswIndex:
         """The `k` nearest nodes int64 (k,) and their cosines float32 (k,)."""
         if k < 1:
             return np.zeros(0, np.int64), np.zeros(0, np.float32)
-        width = max(self._options.ef_search, k)
+        width = max(self.ef_search, k)
         while width < 4 * (self._nodes + k):
             self._graph.set_ef(width)
             try:

@@ -16,6 +16,8 @@ from retrieval.index.stored import read_vectors, write_vectors
 # Rows that are not yet sorted into buckets are compared one by one; more than these, or a tenth of all, are sorted in.
 _TAIL = 4096
 _CHUNK = 65_536
+# A gallery of so many times the candidates is compared whole sooner than its buckets are looked through.
+_ALL_OF = 4
 # The planes are drawn, not learned; they must be the same ones at each start.
 _SEED = 5
 _GONE = -1
@@ -28,7 +30,7 @@ class LshOptions:
     Attributes:
         bits: K, sides of random planes that name a bucket, 1 to 16.
         tables: L, tables of buckets, from 1.
-        candidates: images compared exactly: the most often colliding ones, and no fewer while there are as many.
+        candidates: images compared exactly, at least: the most often colliding ones.
     """
 
     bits: int = 10
@@ -40,7 +42,7 @@ class LshIndex:
     """L tables of 2^K buckets over one array of embeddings; removed rows stay as holes until the next sorting.
 
     Source: P5, the LSH index: candidates are the union of the probe's buckets, ordered by collisions, re-ranked by
-    cosine. Where that gives too few, buckets that differ in one bit are joined in, then in two, then everything.
+    cosine. Where that gives too few, buckets that differ in one bit are joined in, then everything.
     """
 
     kind = "lsh"
@@ -50,7 +52,7 @@ class LshIndex:
         self._options = options or LshOptions()
         shape = (dim, self._options.tables * self._options.bits)
         self._planes = np.random.default_rng(_SEED).normal(size=shape).astype(np.float32)
-        self._masks = [_differing(self._options.bits, radius) for radius in range(min(3, self._options.bits + 1))]
+        self._masks = [_differing(self._options.bits, radius) for radius in (0, 1)]
         self._clear()
 
     def _clear(self) -> None:
@@ -130,8 +132,8 @@ class LshIndex:
         return found
 
     def _colliding(self, buckets: NDArray[np.uint16], wanted: int) -> NDArray[np.int64]:
-        """At most `wanted` rows, int64, the most often colliding first; fewer only if there are fewer."""
-        if self.count > wanted:
+        """Rows int64 to compare: the `wanted` most often colliding ones; all, where finding these would take longer."""
+        if self.count > _ALL_OF * wanted:
             found: list[NDArray[np.int64]] = []
             for masks in self._masks:
                 found.append(self._in_buckets(buckets[:, None] ^ masks))

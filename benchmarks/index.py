@@ -1,0 +1,187 @@
+"""The index beside faiss, on the same vectors: recall, query and build time, memory, Hamming scan, restart.
+
+Run it with `python -m benchmarks.index`; `--million` repeats it with 1,000,000 images (about 8 GiB of memory, 10 GB of
+disk). Vectors are drawn so that they cluster like those of real images, see `benchmarks/crowd.py`.
+"""
+
+from __future__ import annotations
+
+import os
+
+# One thread for every matrix product, here and in the processes started from here; read when numpy is loaded.
+os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.crowd import DIM, Population, population
+from benchmarks.engines import ENGINES, FAISS, OURS, K, Measured, measured, median_milliseconds
+from benchmarks.record import Row, append_rows
+from benchmarks.restart import RERANKED, fill_archive, started
+from config.settings import load_settings
+from retrieval.index.hamming import CodeTable
+
+PROBES = 500
+RECALL = 0.98
+_BLOCK = 50_000
+console = Console(width=140)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A measured value that must not be above (or, `at_least`, below) a limit."""
+
+    measure: str
+    value: float
+    limit: float
+    unit: str
+    at_least: bool = False
+
+    @property
+    def kept(self) -> bool:
+        """Whether the limit is kept; not for a value that could not be measured."""
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+
+@click.command()
+@click.option("--images", default=100_000, show_default=True, help="Images in the gallery.")
+@click.option("--million", is_flag=True, help="The same again with 1,000,000 images.")
+@click.option("--seed", default=0, show_default=True, help="Of the crowd.")
+@click.option("--record/--no-record", default=True, show_default=True, help="Append to results/index.csv.")
+def main(images: int, million: bool, seed: int, record: bool) -> None:
+    """Build every index over one crowd, ask the same questions, and hold the answers against exact search."""
+    for size in (images, 1_000_000) if million else (images,):
+        rows = list(_measure(size, seed))
+        if record:
+            append_rows("index", rows)
+
+
+def _measure(size: int, seed: int) -> Iterator[Row]:
+    conditions = f"{size} images, {DIM}-d"
+    with tempfile.TemporaryDirectory(prefix="lungprint-index-") as scratch:
+        folder = Path(scratch)
+        crowd = population(size, PROBES, seed)
+        _write(folder, crowd)
+        options = load_settings(folder, environ={}).index
+        engines: dict[str, Measured] = {}
+        for name in track(ENGINES, "building and asking", transient=True):
+            engines[name] = measured(name, folder, options, folder / "snapshot" if name == OURS else None)
+            yield from _rows(engines[name], size, conditions)
+        scans = list(_scans(crowd))
+        yield from (Row("index", measure, value, "ms", conditions) for measure, value in scans)
+        fill_archive(folder / "data", crowd)
+        shutil.copytree(folder / "snapshot", folder / "data" / "index", dirs_exist_ok=True)
+        del crowd
+        start = started(folder / "data")
+    yield Row("index", "restart to first answer", start.seconds, "s", conditions)
+    yield Row("index", "memory of index, persons, codes and keys", start.memory / 2**20, "MiB", conditions)
+    yield Row("index", f"codes of {RERANKED} candidates fetched and ranked", start.rerank_ms, "ms", conditions)
+    yield Row("index", "candidates of a probe, re-rank included", start.candidates_ms, "ms", conditions)
+    ours, theirs = engines[OURS].at_recall(RECALL), engines[FAISS].at_recall(RECALL)
+    raw = size * DIM * 4
+    chosen = next(point for point in engines[OURS].points if point.width == options.ef_search)
+    bars = [
+        Bar(f"recall@{K} of {OURS}, ef_search {options.ef_search}", chosen.recall, RECALL, "share", at_least=True),
+        Bar(f"{OURS} / {FAISS}, query at recall {RECALL}", _ratio(ours, theirs), 1.0, "ratio"),
+        Bar(f"re-rank of {RERANKED} candidates", start.rerank_ms, 0.1, "ms"),
+        *(Bar(f"Hamming scan / faiss BinaryFlat, {name}", a / b, 1.5, "ratio") for name, a, b in _paired(scans)),
+        Bar("restart to first answer", start.seconds, 30.0, "s"),
+        Bar(f"memory of {OURS} / raw vectors", engines[OURS].memory / raw, 1.6, "ratio"),
+        Bar("memory of index, persons, codes and keys / raw vectors", start.memory / raw, 1.6, "ratio"),
+    ]
+    yield from (Row("index", bar.measure, bar.value, bar.unit, conditions) for bar in bars if bar.unit == "ratio")
+    _show(engines.values(), bars, conditions)
+
+
+def _write(folder: Path, crowd: Population) -> None:
+    """What the processes of the engines read: vectors, probes, and the probes' true neighbours int64 (q, 10)."""
+    np.save(folder / "gallery.npy", crowd.gallery)
+    np.save(folder / "probes.npy", crowd.probes)
+    rows = np.zeros((len(crowd.probes), 0), np.int64)
+    cosines = np.zeros((len(crowd.probes), 0), np.float32)
+    for start in track(range(0, len(crowd.gallery), _BLOCK), "exact neighbours", transient=True):
+        found = crowd.probes @ crowd.gallery[start : start + _BLOCK].T
+        near = np.argpartition(-found, K - 1, axis=1)[:, :K]
+        rows = np.concatenate([rows, near + start], axis=1)
+        cosines = np.concatenate([cosines, np.take_along_axis(found, near, axis=1)], axis=1)
+    best = np.argsort(-cosines, axis=1)[:, :K]
+    np.save(folder / "nearest.npy", np.take_along_axis(rows, best, axis=1))
+
+
+def _scans(crowd: Population) -> Iterator[tuple[str, float]]:
+    """Milliseconds of one exact Hamming scan, ours and that of faiss, by turns so that both see the same machine."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+    theirs = faiss.IndexBinaryFlat(8 * crowd.gallery_codes.shape[1])
+    theirs.add(crowd.gallery_codes)
+    ours, ids = CodeTable(crowd.gallery_codes.shape[1]), np.arange(len(crowd.gallery_codes))
+    ours.put(ids, crowd.gallery_codes)
+    for k in (K, 100):
+        probes = crowd.probe_codes[:200]
+        _check_scans(ours, theirs, ids, probes[:20], k)
+        turns = [
+            (
+                median_milliseconds(lambda probe, k=k: ours.nearest(probe, ids, k), probes),
+                median_milliseconds(lambda probe, k=k: theirs.search(probe[None], k), probes),
+            )
+            for _ in range(5)
+        ]
+        mine, other = np.median(turns, axis=0).tolist()
+        yield f"exact Hamming scan, k = {k}", mine
+        yield f"exact Hamming scan, k = {k}, faiss BinaryFlat", other
+
+
+def _check_scans(ours: CodeTable, theirs: object, ids: NDArray[np.int64], probes: NDArray[np.uint8], k: int) -> None:
+    for probe in probes:
+        expected = theirs.search(probe[None], k)[0][0]  # type: ignore[attr-defined]
+        if ours.nearest(probe, ids, k).hammings.tolist() != expected.tolist():
+            raise click.ClickException("The two scans do not agree; one of them is wrong.")
+
+
+def _paired(scans: Sequence[tuple[str, float]]) -> Iterator[tuple[str, float, float]]:
+    for (name, mine), (_, other) in zip(scans[::2], scans[1::2], strict=True):
+        yield name.rpartition(", ")[2], mine, other
+
+
+def _ratio(mine: float | None, other: float | None) -> float:
+    return float("nan") if mine is None or other is None else mine / other
+
+
+def _rows(engine: Measured, size: int, conditions: str) -> Iterator[Row]:
+    yield Row("index", f"{engine.name}, build", engine.seconds, "s", f"{conditions}, {os.cpu_count()} threads")
+    yield Row("index", f"{engine.name}, build, CPU time", engine.cpu_seconds, "s", conditions)
+    yield Row("index", f"{engine.name}, memory / raw vectors", engine.memory / (size * DIM * 4), "ratio", conditions)
+    for point in engine.points:
+        given = f"{conditions}, width {point.width}" if point.width else conditions
+        yield Row("index", f"{engine.name}, recall@{K}", point.recall, "share", given)
+        yield Row("index", f"{engine.name}, median query", point.milliseconds, "ms", f"{given}, 1 thread")
+
+
+def _show(engines: Iterator[Measured] | Sequence[Measured], bars: Sequence[Bar], conditions: str) -> None:
+    table = Table("index", "build s", "CPU s", "MiB", "width", f"recall@{K}", "median ms", box=None, title=conditions)
+    for engine in engines:
+        for number, point in enumerate(engine.points):
+            cost = (f"{engine.seconds:.1f}", f"{engine.cpu_seconds:.1f}", f"{engine.memory / 2**20:.0f}")
+            shown = (engine.name, *cost) if number == 0 else ("", "", "", "")
+            table.add_row(*shown, str(point.width or ""), f"{point.recall:.4f}", f"{point.milliseconds:.3f}")
+    console.print(table)
+    table = Table("measure", "value", "limit", "", box=None)
+    for bar in bars:
+        limit = f"{'≥' if bar.at_least else '≤'} {bar.limit:g}"
+        table.add_row(bar.measure, f"{bar.value:.3g} {bar.unit}", limit, "kept" if bar.kept else "[red]missed[/red]")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
