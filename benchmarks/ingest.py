@@ -1,24 +1,30 @@
-"""Images a second that the listener takes in, beside DCMTK's storescp and Orthanc in the same run.
+"""Images a second that the listener takes in, and the memory it takes, beside DCMTK's storescp and Orthanc.
 
-Run it with `python -m benchmarks.ingest`. DCMTK's `dcmsend` sends to all of them. Ours syncs each file and commits its
-row before it answers; storescp never syncs, Orthanc only its index. storescp runs as it comes and, "tuned", with a
-process for each association (--fork) and PDUs of 128 KiB, for which our listener is set already.
+Run it with `python -m benchmarks.ingest`. DCMTK's `dcmsend` sends to all of them in the same run, and `storescu` as it
+comes sends small files. Ours syncs each file and commits its row before it answers; storescp never syncs, Orthanc only
+its index. storescp runs as it comes and, "tuned", with a process for each association (--fork) and PDUs of 128 KiB,
+for which our listener is set already. Senders and receivers share the machine's cores, and what else runs on it counts:
+its load is recorded with the results.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import click
+import psutil
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -30,6 +36,7 @@ from tests.system.running import free_port
 OURS = "lungprint"
 REFERENCE = "storescp"
 START_SECONDS = 60.0
+LOOK_SECONDS = 0.1
 # An image of its own, sent first: what each program does once is not measured.
 WARMING = 999_999
 
@@ -42,14 +49,57 @@ class Load:
     side: int
     images: int
     senders: int
+    program: str = "dcmsend"
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        return f"{self.images} images of {self.name}, {self.senders} {self.program}"
+
+
+@dataclass
+class Found:
+    """What one receiver did with one load: images a second in each round, and the most memory it held, in MiB."""
+
+    rates: list[float]
+    memory: float = 0.0
+
+
+class MemoryWatch(threading.Thread):
+    """Looks at the memory of a process and its children, what they share counted once, until it is stopped."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._process = psutil.Process(pid)
+        self._ended = threading.Event()
+        self.peak = 0.0
+
+    def run(self) -> None:
+        """Keep the largest value, in MiB."""
+        while not self._ended.wait(LOOK_SECONDS):
+            self.peak = max(self.peak, sum(map(_held, (self._process, *self._process.children()))) / (1 << 20))
+
+    def stop(self) -> float:
+        """The largest value seen."""
+        self._ended.set()
+        self.join()
+        return self.peak
+
+
+def _held(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return 0
 
 
 @click.command()
 @click.option("--large", default=60, show_default=True, help="Images of 8 MB in one round.")
 @click.option("--small", default=200, show_default=True, help="Images of 40 kB in one round.")
 @click.option("--rounds", default=3, show_default=True, help="Rounds; the receivers take turns in each.")
+@click.option("--place", help="Folder for all files; the system's own for temporary files by default.")
 @click.option("--record/--no-record", default=True, show_default=True, help="Append to results/ingest.csv.")
-def main(large: int, small: int, rounds: int, record: bool) -> None:
+def main(large: int, small: int, rounds: int, place: str | None, record: bool) -> None:
     """Send the same images to each receiver in turn and compare the rates of each round."""
     loads = [
         Load(name, side, count, senders)
@@ -57,20 +107,24 @@ def main(large: int, small: int, rounds: int, record: bool) -> None:
         for senders in (1, 4)
         if count
     ]
-    with tempfile.TemporaryDirectory(prefix="lungprint-ingest-") as scratch, Progress() as progress:
+    loads += [Load("40 kB", 141, small, 1, "storescu")] if small else []
+    with tempfile.TemporaryDirectory(prefix="lungprint-ingest-", dir=place) as scratch, Progress() as progress:
         task = progress.add_task("measuring", total=len(loads) * rounds * len(RECEIVERS))
         results = {}
         warm = save(radiograph(WARMING, side=64), Path(scratch) / "warm.dcm")
         for load in loads:
             files = _make_images(Path(scratch) / f"side{load.side}", load)
-            rates: dict[str, list[float]] = {name: [] for name in RECEIVERS}
+            found = {name: Found([]) for name in RECEIVERS}
             for _ in range(rounds):
                 for name, receiver in RECEIVERS.items():
-                    with tempfile.TemporaryDirectory(dir=scratch) as place, receiver(Path(place)) as port:
-                        _send([warm], port, 1)
-                        rates[name].append(load.images / _send(files, port, load.senders))
+                    with tempfile.TemporaryDirectory(dir=scratch) as own, receiver(Path(own)) as (port, pid):
+                        _send([warm], port, 1, load.program)
+                        watch = MemoryWatch(pid)
+                        watch.start()
+                        found[name].rates.append(load.images / _send(files, port, load.senders, load.program))
+                        found[name].memory = max(found[name].memory, watch.stop())
                     progress.advance(task)
-            results[load] = rates
+            results[load] = found
     _show(results)
     if record:
         Console().print(f"appended to {append_rows('ingest', _rows(results))}")
@@ -82,44 +136,45 @@ def _make_images(folder: Path, load: Load) -> list[Path]:
     return [path if path.exists() else save(radiograph(n, side=load.side), path) for n, path in enumerate(paths)]
 
 
-def _send(files: list[Path], port: int, senders: int) -> float:
+def _send(files: list[Path], port: int, senders: int, program: str) -> float:
     """Seconds until every image is acknowledged."""
-    command = ["dcmsend", "-dn", "-aec", "LUNGPRINT", "127.0.0.1", str(port)]
+    options = ["-dn"] if program == "dcmsend" else []
+    command = [dcmtk(program), *options, "-aec", "LUNGPRINT", "127.0.0.1", str(port)]
     begin = time.perf_counter()
     running = [subprocess.Popen([*command, *map(str, files[number::senders])]) for number in range(senders)]
     codes = [process.wait() for process in running]
     seconds = time.perf_counter() - begin
     if any(codes):
-        raise click.ClickException(f"dcmsend ended with {codes}: not every image was acknowledged.")
+        raise click.ClickException(f"{program} ended with {codes}: not every image was acknowledged.")
     return seconds
 
 
 @contextmanager
-def _lungprint(place: Path) -> Iterator[int]:
+def _lungprint(place: Path) -> Iterator[tuple[int, int]]:
     listener = ListenerProcess(place / "data").start()
     try:
-        yield listener.port
+        yield listener.port, listener.pid
     finally:
         listener.close()
 
 
 @contextmanager
-def _storescp(place: Path, *options: str) -> Iterator[int]:
+def _storescp(place: Path, *options: str) -> Iterator[tuple[int, int]]:
     """As it is when nothing is said about it: one association after the other, PDUs of 16 KiB."""
     port = free_port()
-    with _program(["storescp", "--quiet", *options, "--output-directory", str(place), str(port)], port):
-        yield port
+    with _program([dcmtk("storescp"), "--quiet", *options, "--output-directory", str(place), str(port)], port) as pid:
+        yield port, pid
 
 
 @contextmanager
-def _storescp_tuned(place: Path) -> Iterator[int]:
+def _storescp_tuned(place: Path) -> Iterator[tuple[int, int]]:
     """A process for each association and the largest PDU."""
-    with _storescp(place, "--fork", "--max-pdu", "131072") as port:
-        yield port
+    with _storescp(place, "--fork", "--max-pdu", "131072") as found:
+        yield found
 
 
 @contextmanager
-def _orthanc(place: Path) -> Iterator[int]:
+def _orthanc(place: Path) -> Iterator[tuple[int, int]]:
     port = free_port()
     options = {
         "StorageDirectory": str(place / "storage"),
@@ -130,49 +185,68 @@ def _orthanc(place: Path) -> Iterator[int]:
         "Plugins": [],
     }
     (place / "orthanc.json").write_text(json.dumps(options))
-    with _program(["Orthanc", str(place / "orthanc.json")], port):
-        yield port
+    with _program(["Orthanc", str(place / "orthanc.json")], port) as pid:
+        yield port, pid
 
 
 @contextmanager
-def _program(command: list[str], port: int) -> Iterator[None]:
+def _program(command: list[str], port: int) -> Iterator[int]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             until = time.monotonic() + START_SECONDS
-            echo = ["echoscu", "-aec", "LUNGPRINT", "127.0.0.1", str(port)]
+            echo = [dcmtk("echoscu"), "-aec", "LUNGPRINT", "127.0.0.1", str(port)]
             while subprocess.run(echo, capture_output=True, check=False).returncode:
                 if process.poll() is not None or time.monotonic() > until:
                     raise click.ClickException(f"{command[0]} does not start.")
                 time.sleep(0.1)
-            yield
+            yield process.pid
         finally:
             process.terminate()
 
 
-def _ratio(rates: dict[str, list[float]], name: str, reference: str) -> float:
+@cache
+def dcmtk(program: str) -> str:
+    """DCMTK's program of this name; pynetdicom installs others of the same names beside Python."""
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    for folder in dict.fromkeys(folders):
+        path = shutil.which(program, path=folder)
+        if path and b"dcmtk" in subprocess.run([path, "--version"], capture_output=True, check=False).stdout:
+            return path
+    raise click.ClickException(f"DCMTK's {program} is not installed.")
+
+
+def _ratio(found: dict[str, Found], name: str, reference: str) -> float:
     """Median over the rounds of how many times faster `name` is; the machine may be slower in one round."""
-    return statistics.median(ours / theirs for ours, theirs in zip(rates[name], rates[reference], strict=True))
+    pairs = zip(found[name].rates, found[reference].rates, strict=True)
+    return statistics.median(ours / theirs for ours, theirs in pairs)
 
 
-def _show(results: dict[Load, dict[str, list[float]]]) -> None:
-    table = Table(title="Images a second (median), and how many times faster than each peer we are (median by round)")
-    for column in ("images", "senders", *RECEIVERS, *(f"/ {name}" for name in RECEIVERS if name != OURS)):
+def _show(results: dict[Load, dict[str, Found]]) -> None:
+    title = "Images a second (median; most memory), and how many times faster than each peer we are (median by round)"
+    table = Table(title=title)
+    for column in ("sent", *RECEIVERS, *(f"/ {name}" for name in RECEIVERS if name != OURS)):
         table.add_column(column, justify="right")
-    for load, rates in results.items():
-        values = [f"{statistics.median(rates[name]):.1f}" for name in RECEIVERS]
-        ratios = [f"{_ratio(rates, OURS, name):.2f}x" for name in RECEIVERS if name != OURS]
-        table.add_row(load.name, str(load.senders), *values, *ratios)
-    Console(width=140).print(table)
+    for load, found in results.items():
+        values = [f"{statistics.median(one.rates):.1f} ({one.memory:.0f} MiB)" for one in found.values()]
+        ratios = [f"{_ratio(found, OURS, name):.2f}x" for name in RECEIVERS if name != OURS]
+        table.add_row(load.words, *values, *ratios)
+    Console(width=170).print(table)
+    Console().print(f"load of the machine: {_load()}")
 
 
-def _rows(results: dict[Load, dict[str, list[float]]]) -> list[Row]:
+def _load() -> str:
+    return f"{os.getloadavg()[2]:.1f} processes wanting {os.cpu_count()} cores, over 15 minutes"
+
+
+def _rows(results: dict[Load, dict[str, Found]]) -> list[Row]:
     rows = []
-    for load, rates in results.items():
-        conditions = f"{load.images} images of {load.name}, {load.senders} senders, {len(rates[OURS])} rounds"
-        for name in RECEIVERS:
-            rows.append(Row("ingest", f"{name} rate", statistics.median(rates[name]), "images/s", conditions))
+    for load, found in results.items():
+        conditions = f"{load.words}, {len(found[OURS].rates)} rounds; {_load()}"
+        for name, one in found.items():
+            rows.append(Row("ingest", f"{name} rate", statistics.median(one.rates), "images/s", conditions))
+            rows.append(Row("ingest", f"{name} memory", one.memory, "MiB", conditions))
             if name != OURS:
-                rows.append(Row("ingest", f"{OURS} / {name}", _ratio(rates, OURS, name), "ratio", conditions))
+                rows.append(Row("ingest", f"{OURS} / {name}", _ratio(found, OURS, name), "ratio", conditions))
     return rows
 
 

@@ -57,9 +57,6 @@ _PARSE_ERRORS = (
 )
 """What pydicom and its plug-ins raise on damaged files, besides their own classes."""
 
-_META_START = 128 + 4 + 12
-"""Bytes before the file meta information not counted by its group length: preamble, prefix, the length."""
-
 _PREVIEW_QUALITY = 90
 
 
@@ -129,7 +126,7 @@ def _read(path: Path, limits: Limits) -> Dataset:
     try:
         meta = pydicom.filereader.read_file_meta_info(path)
         if getattr(meta.get("TransferSyntaxUID"), "is_deflated", False):
-            _check_deflated(path, int(meta.FileMetaInformationGroupLength), limits)
+            _check_deflated(path, limits)
         return _whole(path)
     except InvalidDicomError as error:
         raise PixelsUnreadable(Defect.NOT_DICOM) from error
@@ -162,9 +159,10 @@ def _shallow(path: Path) -> Dataset:
     return header
 
 
-def _check_deflated(path: Path, meta_length: int, limits: Limits) -> None:
+def _check_deflated(path: Path, limits: Limits) -> None:
     with path.open("rb") as file:
-        file.seek(_META_START + meta_length)
+        # Not by the group length, which some files lack.
+        read_file_meta(file)
         check_inflated(file.read(), limits)
 
 
