@@ -1,4 +1,4 @@
-"""What senders of the field get wrong or seldom do: received, stored or set aside with a reason; decoded if possible."""
+"""What senders get wrong or seldom do: received, stored or set aside with a reason, decoded where possible."""
 
 from __future__ import annotations
 
