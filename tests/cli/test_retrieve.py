@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from archive.states import SearchState
 from cli.outcome import InputNotUsable
 from cli.retrieve import command
 from config.paths import DataDir
-from tests.dicom_node.pacs import TITLE, dcmqrscp
+from tests.dicom_node.pacs import TITLE, dcmqrscp, dcmtk
 from tests.listening import radiograph
 from tests.system.running import free_port
 
@@ -42,7 +41,7 @@ def configure(folder: DataDir, port: int, retrieve: str = "get") -> None:
     )
 
 
-@pytest.mark.skipif(shutil.which("dcmqrscp") is None, reason="DCMTK is not installed")
+@pytest.mark.skipif(not dcmtk("dcmqrscp"), reason="DCMTK is not installed")
 def test_days_are_fetched_here_and_now(folder: DataDir, database: Database, tmp_path: Path) -> None:
     images = [radiograph(number, StudyID="1", SeriesNumber=1, StudyDate=f"{DAY:%Y%m%d}") for number in range(3)]
     with dcmqrscp(tmp_path / "pacs", images, free_port()) as port:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -22,20 +24,27 @@ ORTHANC = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin:/us
 START_SECONDS = 60.0
 
 
+def dcmtk(program: str) -> str:
+    """The path of one of DCMTK's programs, "" where it is not installed; pynetdicom installs others of these names."""
+    ours = str(Path(sys.executable).parent)
+    others = [place for place in os.environ.get("PATH", os.defpath).split(os.pathsep) if place != ours]
+    return shutil.which(program, path=os.pathsep.join(others)) or ""
+
+
 @contextmanager
 def dcmqrscp(folder: Path, images: Sequence[Dataset], destination: int) -> Iterator[int]:
     """DCMTK's archive, which sends to LUNGPRINT at a port of this machine; yields the port it listens on."""
     port, store = free_port(), folder / "store"
     store.mkdir(parents=True)
     files = [str(save(image, store / f"{number}.dcm")) for number, image in enumerate(images)]
-    subprocess.run(["dcmqridx", str(store), *files], check=True, timeout=60)
+    subprocess.run([dcmtk("dcmqridx"), str(store), *files], check=True, timeout=60)
     (folder / "dcmqrscp.cfg").write_text(
         f"NetworkTCPPort = {port}\nMaxPDUSize = 16384\nMaxAssociations = 16\n"
         f"HostTable BEGIN\nlungprint = (LUNGPRINT, 127.0.0.1, {destination})\nHostTable END\n"
         f"AETable BEGIN\n{TITLE} {store} RW (500, 1024mb) ANY\nAETable END\n"
     )
     with (folder / "dcmqrscp.log").open("wb") as log:
-        command = ["dcmqrscp", "-v", "-c", str(folder / "dcmqrscp.cfg")]
+        command = [dcmtk("dcmqrscp"), "-v", "-c", str(folder / "dcmqrscp.cfg")]
         with subprocess.Popen(command, stdout=log, stderr=log) as server:
             try:
                 _wait_for(lambda: _echo(port), folder / "dcmqrscp.log")
@@ -112,7 +121,7 @@ def orthanc(
 
 
 def _echo(port: int) -> bool:
-    command = ["echoscu", "-aec", TITLE, "127.0.0.1", str(port)]
+    command = [dcmtk("echoscu"), "-aec", TITLE, "127.0.0.1", str(port)]
     return subprocess.run(command, capture_output=True, check=False, timeout=30).returncode == 0
 
 

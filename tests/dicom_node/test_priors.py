@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import doctest
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from config.settings import Settings, load_settings
 from dicom_node import priors
 from dicom_node.discretion import keep_values_private
 from dicom_node.priors import PriorRetrieval
-from tests.dicom_node.pacs import ORTHANC, TITLE, dcmqrscp, orthanc
+from tests.dicom_node.pacs import ORTHANC, TITLE, dcmqrscp, dcmtk, orthanc
 from tests.dicom_node.sending import Sender, listening
 from tests.listening import radiograph
 from tests.system.running import free_port
@@ -49,7 +48,7 @@ def by_dcmqrscp(folder: Path, images: list[Dataset], destination: int) -> Iterat
 
 
 SERVERS = [
-    pytest.param(by_dcmqrscp, marks=pytest.mark.skipif(shutil.which("dcmqrscp") is None, reason="no DCMTK")),
+    pytest.param(by_dcmqrscp, marks=pytest.mark.skipif(not dcmtk("dcmqrscp"), reason="no DCMTK")),
     pytest.param(by_orthanc, marks=pytest.mark.skipif(ORTHANC is None, reason="Orthanc is not installed")),
 ]
 
