@@ -14,7 +14,6 @@ import os
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.large_archive import LargeArchive, draw, file, sizes
+from benchmarks.large_archive import LargeArchive, draw, filed, sizes
 from benchmarks.record import Row, append_rows
 from retrieval.audit.pairs import Pairs, PairScan
 
@@ -50,13 +49,14 @@ class Measured:
 @click.option("--errors", default=0.001, show_default=True, help="Share of planted errors of each kind.")
 @click.option("--threads", default=2, show_default=True, help="Threads of all that is measured.")
 @click.option("--seed", default=0, show_default=True, help="Of the crowd.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Folder for the archive, used again where it is.")
 @click.option("--record/--no-record", default=True, show_default=True, help="Append to results/audit.csv.")
-def main(images: int, part: int, errors: float, threads: int, seed: int, record: bool) -> None:
+def main(images: int, part: int, errors: float, threads: int, seed: int, keep: Path | None, record: bool) -> None:
     """Audit the archive, then compare all pairs of a part of it three ways."""
     drawn = draw(images, *sizes(), errors, seed)
     conditions = f"{images} images of {drawn.embedding.shape[1]} numbers, {threads} threads"
-    with tempfile.TemporaryDirectory(prefix="lungprint-audit-") as scratch:
-        rows = _command(drawn, Path(scratch), threads, conditions)
+    with filed(drawn, keep) as root:
+        rows = _command(drawn, root, threads, conditions)
     rows += _peers(drawn, min(part, images), threads)
     table = Table("measure", "value", "unit", "conditions", box=None)
     for row in rows:
@@ -66,9 +66,8 @@ def main(images: int, part: int, errors: float, threads: int, seed: int, record:
         append_rows("audit", rows)
 
 
-def _command(drawn: LargeArchive, scratch: Path, threads: int, conditions: str) -> list[Row]:
-    root, found = scratch / "data", scratch / "found.csv"
-    file(drawn, root)
+def _command(drawn: LargeArchive, root: Path, threads: int, conditions: str) -> list[Row]:
+    found = root / "found.csv"
     environ = os.environ | {"LUNGPRINT_ENCODER_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
     arguments = [sys.executable, "-m", "cli.main", "audit", "--data-dir", str(root), "--csv", str(found)]
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -117,6 +120,19 @@ def file(drawn: LargeArchive, root: Path) -> None:
     with database.engine.begin() as connection:
         _fill(connection, drawn, model_id)
     database.close()
+
+
+@contextmanager
+def filed(drawn: LargeArchive, keep: Path | None) -> Iterator[Path]:
+    """A data folder with the archive: a scratch one, or `keep`, which is used again where it is."""
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="lungprint-archive-") as scratch:
+            file(drawn, Path(scratch) / "data")
+            yield Path(scratch) / "data"
+    else:
+        if not keep.exists():
+            file(drawn, keep)
+        yield keep
 
 
 def sizes() -> tuple[int, int]:

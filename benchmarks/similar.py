@@ -7,7 +7,6 @@ included. The scan of the codes alone is set beside faiss's `IndexBinaryFlat`.
 from __future__ import annotations
 
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from archive.database import open_database
-from benchmarks.large_archive import draw, file, sizes
+from benchmarks.large_archive import draw, filed, sizes
 from benchmarks.record import Row, append_rows
 from config.paths import data_dir
 from config.settings import load_settings
@@ -42,16 +41,15 @@ SHOWN = 12
 @click.command()
 @click.option("--images", default=100_000, show_default=True, help="Images of the gallery.")
 @click.option("--questions", default=20, show_default=True, help="Images asked about.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Folder for the archive, used again where it is.")
 @click.option("--record/--no-record", default=True, show_default=True, help="Append to results/similar.csv.")
-def main(images: int, questions: int, record: bool) -> None:
+def main(images: int, questions: int, keep: Path | None, record: bool) -> None:
     """Ask for cases like some images in every way the dashboard offers."""
     drawn = draw(images, *sizes(), 0.001, 0)
     conditions = f"{images} images, {questions} questions, 12 cases, exact index"
     asked = np.random.default_rng(1).integers(1, images + 1, questions).tolist()
     rows = []
-    with tempfile.TemporaryDirectory(prefix="lungprint-similar-") as scratch:
-        root = Path(scratch) / "data"
-        file(drawn, root)
+    with filed(drawn, keep) as root:
         folder = data_dir(root)
         settings = load_settings(root, environ={"LUNGPRINT_INDEX_KIND": "exact"})
         database = open_database(settings, folder)

@@ -96,10 +96,10 @@ def study_date(at: datetime | None) -> str:
 
 
 def sex_and_age(image: Instance) -> str:
-    """The day of an image's study, and the patient's sex and age on it, as far as the header tells."""
+    """The day of an image's study, and the patient's sex (F, M, O) and age on it, as far as the header tells."""
     taken = image.series.study.acquired_at
     age = age_at(image.patient.birth_date, taken)
-    parts = (study_date(taken), SEXES.get(image.patient.sex, image.patient.sex), "" if age is None else f"{age} years")
+    parts = (study_date(taken), image.patient.sex, "" if age is None else f"{age} years")
     return " · ".join(part for part in parts if part)
 
 
