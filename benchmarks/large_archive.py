@@ -21,7 +21,9 @@ from archive.states import ImageState
 from config.paths import data_dir
 from config.settings import load_settings
 from retrieval.calibration import Calibration, calibration_beside
+from retrieval.normalisation import Population
 from retrieval.weights.card import find_weights, model_id_of, read_card
+from tests.calibrations import straight
 
 DIRECTIONS = 48
 SPREAD = 0.45
@@ -98,10 +100,11 @@ def fitted(drawn: LargeArchive, model_id: str, seed: int) -> Calibration:
     first, second = rng.integers(0, len(drawn.shown), (2, 100_000))
     differ = drawn.shown[first] != drawn.shown[second]
     two = np.einsum("nd,nd->n", drawn.embedding[first[differ]], drawn.embedding[second[differ]])
-    variance = float(two.var())
-    slope = float(one.mean() - two.mean()) / variance
-    intercept = -slope * float(one.mean() + two.mean()) / 2
-    return Calibration(model_id, drawn.code.shape[1] * 4, intercept, slope, 0.0, -6.0, 18.0, {})
+    population = Population(float(two.mean()), float(two.std()))
+    apart = float(one.mean() - two.mean()) / population.deviation
+    return straight(
+        model_id, drawn.code.shape[1] * 4, -apart * apart / 2, apart, 0.0, -6.0, 18.0, population=population
+    )
 
 
 def file(drawn: LargeArchive, root: Path) -> None:

@@ -21,14 +21,14 @@ from benchmarks.crowd import BITS, DIM, IMAGES_OF_A_PERSON, Population
 from benchmarks.engines import MODEL, anonymous_memory, median_milliseconds
 from config.paths import data_dir
 from config.settings import load_settings
-from retrieval.calibration import Calibration
 from retrieval.comparison import Comparer
 from retrieval.index import rerank
+from tests.calibrations import straight
 from workers.index_owner import Network, open_owner
 
 RERANKED = 200
 _CHUNK = 20_000
-NETWORK = Network(MODEL, DIM, BITS, Comparer(Calibration(MODEL, BITS // 2, -8.0, 24.0, -4.0, -4.3, 11.7, {}), None))
+NETWORK = Network(MODEL, DIM, BITS, Comparer(straight(MODEL, BITS // 2, -8.0, 24.0, -4.0, -4.3, 11.7), None))
 
 
 @dataclass(frozen=True)

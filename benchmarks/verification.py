@@ -12,22 +12,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.record import Row, append_rows
-from retrieval.calibration import Calibration
+from retrieval.calibration import Calibration, Fusion
 from retrieval.comparison import Comparer
 from retrieval.data.cache import prepared_images
 from retrieval.data.manifest import ImageRow, Split, read_manifest
 from retrieval.encoder import Encoder
 from retrieval.evaluation.cohort import LATERAL, Cohort, cohorts
-from retrieval.evaluation.encodings import Codes, codes_of
+from retrieval.evaluation.encodings import Codes, codes_of, pairs_by_kind
 from retrieval.evaluation.methods import Calibrated
-from retrieval.evaluation.pairs import Pairs, make_pairs
+from retrieval.evaluation.pairs import numbered
 from retrieval.evaluation.protocol import Figures, evaluate
 from retrieval.training.calibrate import fit_calibration
+from retrieval.training.kinds import SHARES, by_kind
 from retrieval.training.verification import HeadOptions, augmented_views, images_to_learn_from, train_head, worth
 from retrieval.verification import Verifier
 
@@ -37,9 +37,9 @@ FORMS = {
     "head |x1-x2| and x1*x2": HeadOptions(product=True),
     "head |x1-x2|, 16 hidden": HeadOptions(hidden=16, monotone=False),
 }
-CHILDREN = "kermany"
-SHARES = {"adults": 0.75, "children": 0.25}
 VIEWS = HeadOptions().views
+# A straight curve without bounds: every score is its own ratio.
+WIDE = 1e6
 
 
 @click.command()
@@ -58,19 +58,19 @@ def main(weights: str, manifest: Path, cache: Path, rounds: int, seed: int) -> N
     results: list[Row] = []
     table = Table("split", "dataset", "compared by", "AUC", "95 %", "TPR@1e-2", "P@1", box=None)
     for name, verifier in {"": None, **learned}.items():
-        pairs = _pairs_by_kind(*held_out[Split.VAL], verifier)
-        found = worth(pairs, SHARES, bits)
+        pairs, population = pairs_by_kind(by_kind(*held_out[Split.VAL]), verifier)
+        found = worth(pairs, population, SHARES, bits)
         label = f"cosine + code + {name}" if name else "cosine + code"
         conditions = f"{encoder.model_id}, val, {len(SHARES)} kinds of patients, fitted and judged on different ones"
         results.append(Row("verification", f"{label}, log loss", found.log_loss, "nats", conditions))
         results.append(Row("verification", f"{label}, TPR@1e-2", found.true_positive_rate, "share", conditions))
-        fused = fit_calibration(pairs, SHARES, encoder.model_id, bits)
-        for method, comparer in _methods(name, fused, verifier, bits):
+        fused = fit_calibration(pairs, SHARES, encoder.model_id, bits, population)
+        for method, comparer in _methods(name, fused, verifier):
             for split, (mine, codes) in held_out.items():
                 for cohort in cohorts(mine):
                     if cohort.name == "all":
                         continue
-                    figures = _measured(method, comparer, codes, cohort, rounds)
+                    figures = _measured(method, comparer, mine, codes, cohort, rounds)
                     table.add_row(split.value, cohort.name, method, *_shown(figures))
                     results += _rows(figures, f"{encoder.model_id}, {split.value}, {cohort.name}")
     Console(width=140).print(table)
@@ -91,32 +91,23 @@ def _encoded(encoder: Encoder, rows: list[ImageRow], split: Split, cache: Path) 
     return mine, codes_of(encoder, prepared_images(mine, cache), f"{split.value} patients", cache)
 
 
-def _pairs_by_kind(rows: list[ImageRow], codes: Codes, verifier: Verifier | None) -> dict[str, Pairs]:
-    children = np.array([row.dataset == CHILDREN for row in rows])
-    found = {}
-    for kind, which in (("adults", ~children), ("children", children)):
-        cohort = Cohort(kind, tuple(rows[i] for i in np.flatnonzero(which)), np.flatnonzero(which))
-        found[kind] = make_pairs(
-            codes.embedding[which], codes.code[which], cohort.patients, cohort.stratum_names, verifier
-        )
-    return found
-
-
-def _methods(name: str, fused: Calibration, verifier: Verifier | None, bits: int) -> Iterator[tuple[str, Comparer]]:
+def _methods(name: str, fused: Calibration, verifier: Verifier | None) -> Iterator[tuple[str, Comparer]]:
     """Each similarity alone, and the fusion; without the bounds that a verdict needs, as they tie the most alike."""
-    alone = Calibration(fused.model_id, bits, 0.0, 0.0, 0.0, -math.inf, math.inf, {})
-    unbounded = replace(fused, lowest=-math.inf, highest=math.inf)
+    unbounded = replace(fused, scores=(-WIDE, WIDE), log_ratios=(-WIDE, WIDE))
     if verifier is None:
-        yield "cosine", Comparer(replace(alone, cosine=1.0), None)
-        yield "code", Comparer(replace(alone, hamming=-1.0), None)
+        yield "cosine", Comparer(replace(unbounded, fusion=Fusion(1.0)), None)
+        yield "code", Comparer(replace(unbounded, fusion=Fusion(0.0, -1.0)), None)
         yield "cosine + code", Comparer(unbounded, None)
     else:
-        yield name, Comparer(replace(alone, verification=1.0), verifier)
+        yield name, Comparer(replace(unbounded, fusion=Fusion(0.0, 0.0, 1.0)), verifier)
         yield f"cosine + code + {name}", Comparer(unbounded, verifier)
 
 
-def _measured(method: str, comparer: Comparer, codes: Codes, cohort: Cohort, rounds: int) -> Figures:
-    similarity = Calibrated(method, codes, comparer).similarity(cohort.positions)
+def _measured(
+    method: str, comparer: Comparer, rows: list[ImageRow], codes: Codes, cohort: Cohort, rounds: int
+) -> Figures:
+    patients = numbered([row.patient for row in rows])
+    similarity = Calibrated(method, codes, patients, comparer).similarity(cohort.positions)
     return evaluate(method, similarity, cohort, rounds)[0]
 
 

@@ -9,8 +9,10 @@ from archive.database import Database
 from archive.gallery import embeddings_of, pages
 from retrieval.index import Candidates
 from retrieval.index.base import best
+from retrieval.normalisation import Strangers
 from workers.index_owner import Network
 from workers.rows import GalleryRows
+from workers.strangers import drawn
 
 _PAGE = 5000
 
@@ -25,6 +27,11 @@ class StoredGallery:
         with database.read() as session:
             for page in pages(session, network.model_id):
                 self.rows.add(page.instance, page.person, page.code)
+        self._strangers = drawn(self.rows, self.embeddings, network.dim)
+
+    def strangers(self) -> Strangers:
+        """Images of its persons, by which likeness is measured."""
+        return self._strangers
 
     def search(self, embedding: NDArray[np.float32], k: int) -> Candidates:
         """The `k` images most like an embedding float32 (dim,), of unit length; ties by id."""

@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from retrieval.calibration import Calibration, probability
 from retrieval.codes import Code, hamming, identity_half
+from retrieval.normalisation import NOBODY, Embedding, Numbers, Strangers, levels, symmetric
 from retrieval.verification import Verifier
 
-Embedding = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,15 +21,19 @@ class Similarities:
 
     Attributes:
         cosine: float32 (n,), in [-1, 1], of the embeddings.
+        normalised: float64 (n,), the same in deviations above strangers, see `retrieval.normalisation`.
         hamming: int64 (n,), of the identity halves of the codes.
         log_ratio: float64 (n,), natural-log likelihood ratio, one person against two, see `Calibration`.
         probability: float64 (n,), that both images show one person, if one pair in two does.
+        rarity: float64 (n,), share of pairs of two persons that are at least so alike, in (0, 1].
     """
 
     cosine: npt.NDArray[np.float32]
+    normalised: Floats
     hamming: npt.NDArray[np.int64]
-    log_ratio: npt.NDArray[np.float64]
-    probability: npt.NDArray[np.float64]
+    log_ratio: Floats
+    probability: Floats
+    rarity: Floats
 
 
 @dataclass(frozen=True)
@@ -38,19 +43,36 @@ class Comparer:
     calibration: Calibration
     verifier: Verifier | None
 
-    def compare(self, embedding: Embedding, code: Code, embeddings: Embedding, codes: Code) -> Similarities:
+    def compare(
+        self,
+        embedding: Embedding,
+        code: Code,
+        embeddings: Embedding,
+        codes: Code,
+        strangers: Strangers | None = None,
+        person: int = NOBODY,
+        persons: Numbers | None = None,
+    ) -> Similarities:
         """Compare an image with n others; the order of the two does not matter.
 
         Args:
             embedding: float32 (dim,), of unit length. code: uint8 (bits/8,).
             embeddings: float32 (n, dim), of unit length. codes: uint8 (n, bits/8).
+            strangers: of the gallery that both stand in; None without one.
+            person: on the image's label. persons: int64 (n,), on the others'; nobody's by default.
 
         Raises:
             CodeLengthMismatch: the codes come from different networks.
             CalibrationInvalid: the calibration was fitted with a verification head that is not there.
         """
+        labels = np.full(len(embeddings), NOBODY, np.int64) if persons is None else persons
+        population = self.calibration.population
         cosine = np.clip(embeddings @ embedding, -1.0, 1.0)
+        mine = levels(embedding[None], np.array([person], np.int64), strangers, population)
+        normalised = symmetric(cosine, mine, levels(embeddings, labels, strangers, population))
         distance = hamming(identity_half(codes), identity_half(code))
         verified = None if self.verifier is None else self.verifier.logits(embedding, embeddings)
-        ratio = self.calibration.log_likelihood_ratio(cosine, distance, verified)
-        return Similarities(cosine, distance, ratio, probability(ratio))
+        score = self.calibration.score(normalised, distance, verified)
+        ratio = self.calibration.log_likelihood_ratio(score)
+        rarity = self.calibration.tail.share_above(score)
+        return Similarities(cosine, normalised, distance, ratio, probability(ratio), rarity)

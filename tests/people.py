@@ -10,14 +10,16 @@ from sqlalchemy.orm import Session
 
 from archive.models import Instance
 from archive.states import ImageState
-from retrieval.calibration import Calibration
 from retrieval.comparison import Comparer
+from retrieval.normalisation import Population
+from tests.calibrations import straight
 from tests.filed import add_code, file_image
 from workers.index_owner import Network
 
 DIM, BITS = 64, 64
 MODEL = "crowd"
-CALIBRATION = Calibration(MODEL, BITS // 2, -8.0, 24.0, -4.0, -4.3, 11.7, {})
+# Cosines of two people of the crowd lie around 0 with a deviation of 1/8.
+CALIBRATION = straight(MODEL, BITS // 2, -8.0, 3.0, -4.0, -4.3, 11.7, population=Population(0.0, 0.125))
 NETWORK = Network(MODEL, DIM, BITS, Comparer(CALIBRATION, None))
 
 

@@ -38,9 +38,11 @@ from retrieval.index import (
     rerank,
 )
 from retrieval.index.snapshot import discard, load_snapshot, snapshots, write_snapshot
+from retrieval.normalisation import Strangers
 from retrieval.verification import read_verifier
 from retrieval.weights.card import find_weights, model_id_of, read_card
 from workers.rows import GalleryRows
+from workers.strangers import drawn
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +99,7 @@ class IndexOwner:
         self._since_snapshot = 0
         # The newest change in the database that the index knows of, see `archive.changes`.
         self._known_change = 0
+        self._strangers: tuple[int, Strangers] | None = None
 
     @property
     def index(self) -> GalleryIndex:
@@ -161,6 +164,7 @@ class IndexOwner:
             with self._database.read() as session:
                 changes = changes_since(session, self._known_change)
             if changes:
+                self._strangers = None
                 self._look_again(changes.images)
                 self._relabel(changes.relabelled)
             self._known_change = changes.last
@@ -217,6 +221,21 @@ class IndexOwner:
         """How many persons the gallery holds besides the probe's own."""
         with self._lock:
             return self.rows.person_count - (1 if self.rows.images_of(probe.person) else 0)
+
+    def strangers(self) -> Strangers:
+        """Images of persons of the gallery, against whom cosines are normalised.
+
+        They are chosen anew when the gallery has changed its size by a hundredth, or one of them has left it.
+        """
+        with self._lock:
+            count = len(self.rows)
+            if self._strangers is not None:
+                size, found = self._strangers
+                if abs(count - size) <= size // 100 and all(self.rows.images_of(p) for p in found.persons.tolist()):
+                    return found
+            found = drawn(self.rows, self._index.embeddings, self.network.dim)
+            self._strangers = count, found
+            return found
 
     def search(self, embedding: NDArray[np.float32], k: int) -> Candidates:
         """The `k` images most like an embedding float32 (dim,)."""

@@ -22,6 +22,7 @@ from archive.resolution import settle
 from archive.states import AlertKind, ImageState, check_step
 from config.settings import Settings
 from retrieval.errors import IndexUnavailable
+from retrieval.normalisation import Strangers
 from retrieval.verdict import Evidence, Person, Rates, Verdict, VerdictKind, judge
 from workers.index_owner import IndexOwner, Network
 
@@ -43,13 +44,15 @@ class Comparison:
     """A probe against some images.
 
     Attributes:
-        images: n images. cosines: float64 (n,). log_ratios, probabilities: float64 (n,), see `Calibration`.
+        images: n images.
+        cosines: float64 (n,). log_ratios, probabilities, rarities: float64 (n,), see `Similarities`.
     """
 
     images: Images
     cosines: NDArray[np.float64]
     log_ratios: NDArray[np.float64]
     probabilities: NDArray[np.float64]
+    rarities: NDArray[np.float64]
 
     def persons(self) -> tuple[Person, ...]:
         """The comparisons by person."""
@@ -141,7 +144,7 @@ def examine(session: Session, owner: IndexOwner, settings: Settings, probe: Prob
     own = _judges(session, probe, gallery.priors(session, probe, model_id))
     others = gallery.images_of(session, owner.persons_of(ranked.ids), probe, model_id)
     twin = gallery.same_pixels(session, probe)
-    return weigh(owner.network, settings, probe, own, others, twin, owner.other_persons(probe))
+    return weigh(owner.network, settings, probe, own, others, twin, owner.other_persons(probe), owner.strangers())
 
 
 def _judges(session: Session, probe: Probe, own: Images) -> Images:
@@ -161,6 +164,7 @@ def weigh(
     other_images: Images,
     twin: Twin | None,
     other_persons: int,
+    strangers: Strangers,
 ) -> Examination:
     """Judge a probe by all that it is to be compared with.
 
@@ -168,8 +172,9 @@ def weigh(
         own_images: of the probe's own label. other_images: of persons that it may show.
         twin: an image with the same pixels.
         other_persons: how many persons the gallery holds besides the probe's own.
+        strangers: images of the gallery by which likeness is measured.
     """
-    own, others = compare(network, probe, own_images), compare(network, probe, other_images)
+    own, others = (compare(network, probe, images, strangers) for images in (own_images, other_images))
     evidence = Evidence(
         own=Person(probe.person, own.log_ratios) if len(own_images) else None,
         others=others.persons(),
@@ -181,13 +186,15 @@ def weigh(
     return Examination(probe, own, others, twin, evidence, judge(evidence, rates, options.min_probability))
 
 
-def compare(network: Network, probe: Probe, images: Images) -> Comparison:
-    """Compare a probe with images one by one."""
+def compare(network: Network, probe: Probe, images: Images, strangers: Strangers) -> Comparison:
+    """Compare a probe with images one by one, as alike as each is to strangers of the gallery."""
     if not len(images):
         nothing = np.zeros(0)
-        return Comparison(images, nothing, nothing, nothing)
-    found = network.comparer.compare(probe.embedding, probe.code, images.embedding, images.code)
-    return Comparison(images, found.cosine.astype(np.float64), found.log_ratio, found.probability)
+        return Comparison(images, nothing, nothing, nothing, nothing)
+    found = network.comparer.compare(
+        probe.embedding, probe.code, images.embedding, images.code, strangers, probe.person, images.person
+    )
+    return Comparison(images, found.cosine.astype(np.float64), found.log_ratio, found.probability, found.rarity)
 
 
 def _conclude(database: Database, settings: Settings, owner: IndexOwner, found: Examination, known: int) -> bool:

@@ -17,6 +17,7 @@ from archive.gallery import load_probe
 from config.errors import LungprintError
 from retrieval.codes import findings_half, hamming
 from retrieval.index import Candidates
+from retrieval.normalisation import Strangers
 from workers.index_owner import Network
 from workers.rows import GalleryRows
 
@@ -57,6 +58,10 @@ class Searched(Protocol):
 
     def embeddings(self, ids: Ids) -> NDArray[np.float32]:
         """Embeddings float32 (n, dim) of gallery images int64 (n,)."""
+        ...
+
+    def strangers(self) -> Strangers:
+        """Images of its persons, by which likeness is measured."""
         ...
 
 
@@ -120,8 +125,10 @@ def similar(
     found = ranked[passed_over:]
     if not len(found):
         return []
-    codes = gallery.rows.at(found)[1]
-    compared = gallery.network.comparer.compare(probe.vector, probe.bits, gallery.embeddings(found), codes)
+    persons, codes = gallery.rows.at(found)
+    compared = gallery.network.comparer.compare(
+        probe.vector, probe.bits, gallery.embeddings(found), codes, gallery.strangers(), probe.person, persons
+    )
     shown = compared.hamming if by == "person" else hamming(findings_half(codes), findings_half(probe.bits))
     return [
         {"instance": int(i), "cosine": float(c), "hamming": int(h), "probability": float(p)}

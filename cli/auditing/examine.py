@@ -59,6 +59,7 @@ class Examiner:
             self._images(np.concatenate([own[:0], *others]), left_out),
             stored.same_pixels(self._session, probe) if self._again[row] else None,
             gallery.persons - 1,
+            gallery.strangers,
         )
         self._findings.pop(row, None)
         if found.verdict.kind in ALERTS:

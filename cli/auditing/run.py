@@ -21,6 +21,7 @@ from retrieval.audit.gallery import AuditGallery
 from retrieval.audit.pairs import Pairs, PairScan
 from retrieval.audit.screen import Neighbours, suspects
 from retrieval.audit.settle import settle
+from retrieval.normalisation import levels
 from retrieval.verdict import Rates
 from workers.index_owner import Network, network_at_work
 
@@ -86,10 +87,11 @@ def _floor(system: System, network: Network, gallery: AuditGallery) -> float | N
         return None
     comparer = network.comparer
     lowest = comparer.calibration.lowest
-    highest = max(best_ratio(comparer), lowest)
+    known = levels(gallery.embedding, gallery.person, gallery.strangers, comparer.calibration.population)
+    highest = max(best_ratio(comparer, known), lowest)
     least = system.settings.verdict.min_probability
     ratio = least_ratio(rates_of(system), least, gallery.persons - 1, lowest, highest)
-    return None if ratio is None else least_cosine(comparer, ratio)
+    return None if ratio is None else least_cosine(comparer, ratio, known)
 
 
 def _compared(scan: PairScan, progress: Progress, bar: Bar) -> Pairs:
@@ -119,7 +121,8 @@ def _suspected(system: System, network: Network, gallery: AuditGallery, neighbou
     judging = bar.add_task("judging", total=len(gallery))
     found = []
     least = system.settings.verdict.min_probability
-    for row, suspected in enumerate(suspects(gallery, neighbours, network.comparer, rates_of(system), least)):
+    judged = suspects(gallery, neighbours, network.comparer, rates_of(system), least, gallery.strangers)
+    for row, suspected in enumerate(judged):
         if suspected or gallery.shown_before[row]:
             found.append(row)
         bar.advance(judging)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from retrieval.comparison import Comparer
+from retrieval.normalisation import Levels
 from retrieval.verdict import Evidence, Person, Rates, judge
 
 # Matches with several persons add up, so each may fall short of what one alone must reach: down to a tenth.
@@ -38,31 +39,52 @@ def least_ratio(rates: Rates, min_probability: float, persons: int, lowest: floa
     return None if found is None else max(lowest, found - ADDING_UP)
 
 
-def least_cosine(comparer: Comparer, ratio: float) -> float | None:
+def least_cosine(comparer: Comparer, ratio: float, known: Levels | None = None) -> float | None:
     """The cosine from which on two images can reach a log likelihood ratio, if all else speaks for one person.
 
     All else is codes without a differing bit and, where there is a verification head, its answer for two equal
-    embeddings.
+    embeddings. Two images reach a normalised cosine at a cosine between those at which either would with its like, so
+    none reaches it below the least of these.
+
+    Args:
+        known: how alike the images are to strangers; by default as the population is.
 
     Returns:
         in [-1, 1]; None if no two images can reach it.
     """
-    return _first(lambda cosine: _best_ratio(comparer, cosine) >= ratio, -1.0, 1.0)
+    found = known or _population(comparer)
+    furthest = _furthest(found)
+    normalised = _first(lambda score: _best_ratio(comparer, score) >= ratio, -furthest, furthest)
+    if normalised is None:
+        return None
+    least = float((found.mean + normalised * found.deviation).min())
+    return None if least > 1.0 else max(least, -1.0)
 
 
-def best_ratio(comparer: Comparer) -> float:
-    """The highest log likelihood ratio that two images can reach."""
-    return _best_ratio(comparer, 1.0)
+def best_ratio(comparer: Comparer, known: Levels | None = None) -> float:
+    """The highest log likelihood ratio that two images can reach; `known` as in `least_cosine`."""
+    return _best_ratio(comparer, _furthest(known or _population(comparer)))
 
 
-def _best_ratio(comparer: Comparer, cosine: float) -> float:
+def _population(comparer: Comparer) -> Levels:
+    population = comparer.calibration.population
+    return Levels(np.array([population.mean]), np.array([population.deviation]))
+
+
+def _furthest(known: Levels) -> float:
+    """The normalised cosine that two equal images reach at most."""
+    return float(((1.0 - known.mean) / known.deviation).max())
+
+
+def _best_ratio(comparer: Comparer, normalised: float) -> float:
     verified = None
     if comparer.verifier is not None:
         equal = np.zeros((1, comparer.verifier.dim), np.float32)
         equal[0, 0] = 1.0
         verified = comparer.verifier.logits(equal, equal)
-    best = comparer.calibration.log_likelihood_ratio(np.array([cosine], np.float32), np.zeros(1, np.int64), verified)
-    return float(best[0])
+    calibration = comparer.calibration
+    score = calibration.score(np.array([normalised]), np.zeros(1, np.int64), verified)
+    return float(calibration.log_likelihood_ratio(score)[0])
 
 
 def _first(holds: Callable[[float], bool], low: float, high: float) -> float | None:

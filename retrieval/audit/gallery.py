@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import AuditImpossible
+from retrieval.normalisation import Strangers, chosen
 
 Rows = NDArray[np.int64]
 
@@ -47,6 +48,13 @@ class AuditGallery:
     def persons(self) -> int:
         """How many persons there are."""
         return len(self._bounds[0])
+
+    @cached_property
+    def strangers(self) -> Strangers:
+        """One image each of some persons, by which likeness is measured; none without Patient ID."""
+        labelled = np.flatnonzero(self.person > 0)
+        rows = labelled[chosen(self.person[labelled], self.instance[labelled])]
+        return Strangers(self.embedding[rows], self.person[rows])
 
     @cached_property
     def shown_before(self) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ import numpy as np
 from retrieval.audit.gallery import AuditGallery, Rows
 from retrieval.audit.pairs import Pairs
 from retrieval.comparison import Comparer
+from retrieval.normalisation import Strangers
 from retrieval.verdict import Evidence, Person, Rates, VerdictKind, judge
 
 QUIET = frozenset({VerdictKind.CONSISTENT, VerdictKind.FIRST_SEEN})
@@ -46,22 +47,34 @@ class Neighbours:
 
 
 def suspects(
-    gallery: AuditGallery, neighbours: Neighbours, comparer: Comparer, rates: Rates, min_probability: float
+    gallery: AuditGallery,
+    neighbours: Neighbours,
+    comparer: Comparer,
+    rates: Rates,
+    min_probability: float,
+    strangers: Strangers | None = None,
 ) -> Iterator[bool]:
     """Judge every image as if it had come last, with all images of everybody it is alike.
 
     Args:
         min_probability: in [0, 1]; less probable suspicions are no suspicion.
+        strangers: images of the gallery by which likeness is measured; the population of the calibration by default.
 
     Yields:
         for each row in order whether anything speaks against it.
     """
     for row in range(len(gallery)):
-        yield _is_suspect(gallery, neighbours, row, comparer, rates, min_probability)
+        yield _is_suspect(gallery, neighbours, row, comparer, rates, min_probability, strangers)
 
 
 def _is_suspect(
-    gallery: AuditGallery, neighbours: Neighbours, row: int, comparer: Comparer, rates: Rates, min_probability: float
+    gallery: AuditGallery,
+    neighbours: Neighbours,
+    row: int,
+    comparer: Comparer,
+    rates: Rates,
+    min_probability: float,
+    strangers: Strangers | None,
 ) -> bool:
     person = int(gallery.person[row])
     own = gallery.evidence_for(row, person) if person > 0 else gallery.instance[:0]
@@ -70,7 +83,15 @@ def _is_suspect(
     if not len(own) and not others:
         return False
     rows = np.concatenate([own, *others.values()])
-    found = comparer.compare(gallery.embedding[row], gallery.code[row], gallery.embedding[rows], gallery.code[rows])
+    found = comparer.compare(
+        gallery.embedding[row],
+        gallery.code[row],
+        gallery.embedding[rows],
+        gallery.code[rows],
+        strangers,
+        person,
+        gallery.person[rows],
+    )
     parts = np.split(found.log_ratio, np.cumsum([len(own), *map(len, others.values())])[:-1])
     evidence = Evidence(
         own=Person(person, parts[0]) if len(own) else None,

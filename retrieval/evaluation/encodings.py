@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,13 @@ from retrieval import encoder as encoder_module
 from retrieval.data.manifest import ImageRow
 from retrieval.encoder import Encoder, Encodings
 from retrieval.evaluation.pairs import Pairs, make_pairs, numbered
+from retrieval.normalisation import Population
 from retrieval.verification import Verifier
 
 _CHUNK = 64
 
 Images = npt.NDArray[np.uint8]
+Encoded = tuple[Sequence[ImageRow], "Encodings | Codes"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class Codes:
     code: npt.NDArray[np.uint8]
     suitable: npt.NDArray[np.bool_]
 
+    def chosen(self, positions: Sequence[int]) -> Codes:
+        """Only the images at these positions."""
+        at = list(positions)
+        return Codes(self.embedding[at], self.code[at], self.suitable[at])
+
 
 def encode_all(encoder: Encoder, images: Images, name: str) -> Encodings:
     """Encode prepared images uint8 (n, h, w) with a progress bar on standard error."""
@@ -39,10 +46,29 @@ def encode_all(encoder: Encoder, images: Images, name: str) -> Encodings:
     return Encodings.joined([encoder.encode(images[i : i + _CHUNK]) for i in shown])
 
 
-def dataset_pairs(rows: Sequence[ImageRow], encodings: Encodings, verifier: Verifier | None = None) -> Pairs:
-    """All fair pairs of encoded images, in the order of `rows`."""
+def dataset_pairs(
+    rows: Sequence[ImageRow],
+    encodings: Encodings | Codes,
+    verifier: Verifier | None = None,
+    population: Population | None = None,
+) -> Pairs:
+    """All fair pairs of encoded images, in the order of `rows`; see `make_pairs`."""
     patients = numbered([row.patient for row in rows])
-    return make_pairs(encodings.embedding, encodings.code, patients, [row.view for row in rows], verifier)
+    return make_pairs(encodings.embedding, encodings.code, patients, [row.view for row in rows], verifier, population)
+
+
+def pairs_by_kind(
+    encoded: Mapping[str, Encoded], verifier: Verifier | None = None
+) -> tuple[dict[str, Pairs], Population]:
+    """All fair pairs of each kind of patients, normalised alike, and the population with which they are.
+
+    Raises:
+        CalibrationInvalid: no kind has images of two persons.
+    """
+    population = Population.measured(
+        (found.embedding, numbered([row.patient for row in rows])) for rows, found in encoded.values()
+    )
+    return {kind: dataset_pairs(*both, verifier, population) for kind, both in encoded.items()}, population
 
 
 def codes_of(encoder: Encoder, images: Images, name: str, cache: Path) -> Codes:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.comparison import Comparer
+from retrieval.normalisation import Strangers
 from retrieval.verdict import Evidence, Person
 
 Floats = npt.NDArray[np.float64]
@@ -72,6 +73,7 @@ def measured(
         strata: n names of what is known of an image, such as its view and the age group.
     """
     found: dict[str, Floats] = {}
+    gallery = Strangers.of(embedding, persons)
     names = np.array(strata)
     for name in dict.fromkeys(strata):
         rows = np.flatnonzero(names == name)
@@ -82,7 +84,16 @@ def measured(
             others = rows[place + 1 :]
             others = others[persons[others] != persons[row]]
             if len(others):
-                ratios.append(comparer.compare(embedding[row], code[row], embedding[others], code[others]).log_ratio)
+                compared = comparer.compare(
+                    embedding[row],
+                    code[row],
+                    embedding[others],
+                    code[others],
+                    gallery,
+                    int(persons[row]),
+                    persons[others],
+                )
+                ratios.append(compared.log_ratio)
         found[name] = np.sort(np.concatenate(ratios))
     return Impostors(found, np.sort(np.concatenate([np.empty(0), *found.values()])))
 

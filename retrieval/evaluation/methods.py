@@ -11,6 +11,7 @@ import numpy.typing as npt
 from retrieval.codes import hamming
 from retrieval.comparison import Comparer
 from retrieval.evaluation.encodings import Codes
+from retrieval.normalisation import Strangers
 
 Numbers = npt.NDArray[np.int64]
 
@@ -47,33 +48,47 @@ class Method:
 class Calibrated:
     """What a verdict rests on: cosine, code and verification head, weighed by the calibration into one log ratio.
 
+    The images that are compared are each other's gallery: strangers for the normalisation are drawn from them.
+
     Attributes:
         name: for the tables.
-        codes: of n images. comparer: of the same network.
+        codes: of n images. patients: numbers int64 (n,). comparer: of the same network.
         gated: only images that the gate lets through are compared.
     """
 
     name: str
     codes: Codes
+    patients: Numbers
     comparer: Comparer
     gated: bool = False
 
     def similarity(self, positions: Numbers) -> npt.NDArray[np.float32]:
         """Of the m images at these positions, each with each: float32 (m, m), natural-log likelihood ratios."""
-        return np.stack([self._against(position, positions) for position in positions.tolist()])
+        strangers = self._strangers(positions)
+        return np.stack([self._against(position, positions, strangers) for position in positions.tolist()])
 
     def scores(self, first: Numbers, second: Numbers) -> npt.NDArray[np.float32]:
         """Of m pairs of positions: float32 (m,), natural-log likelihood ratios."""
         found = np.empty(len(first), dtype=np.float32)
+        strangers = self._strangers(np.unique(np.concatenate([first, second])))
         for position in np.unique(first).tolist():
             mine = first == position
-            found[mine] = self._against(position, second[mine])
+            found[mine] = self._against(position, second[mine], strangers)
         return found
 
-    def _against(self, position: int, others: Numbers) -> npt.NDArray[np.float32]:
+    def _strangers(self, positions: Numbers) -> Strangers:
+        return Strangers.of(self.codes.embedding[positions], self.patients[positions])
+
+    def _against(self, position: int, others: Numbers, strangers: Strangers) -> npt.NDArray[np.float32]:
         codes = self.codes
         found = self.comparer.compare(
-            codes.embedding[position], codes.code[position], codes.embedding[others], codes.code[others]
+            codes.embedding[position],
+            codes.code[position],
+            codes.embedding[others],
+            codes.code[others],
+            strangers,
+            int(self.patients[position]),
+            self.patients[others],
         )
         return found.log_ratio.astype(np.float32)
 

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.codes import hamming, identity_half
+from retrieval.errors import CalibrationInvalid
+from retrieval.normalisation import Levels, Population, Strangers, levels, symmetric
 from retrieval.verification import Verifier
 
 _CHUNK = 1 << 14
@@ -21,6 +23,7 @@ class Pairs:
     same: bool (m,). cosine: float32 (m,). hamming: int64 (m,), of the identity halves.
     first_patient, second_patient: int64 (m,), patient numbers.
     verification: float32 (m,), logits of the verification head; None without one.
+    normalised: float64 (m,), cosines in deviations above strangers; None where they are not needed.
     """
 
     same: npt.NDArray[np.bool_]
@@ -29,12 +32,25 @@ class Pairs:
     first_patient: npt.NDArray[np.int64]
     second_patient: npt.NDArray[np.int64]
     verification: npt.NDArray[np.float32] | None = None
+    normalised: npt.NDArray[np.float64] | None = None
+
+    @property
+    def likeness(self) -> npt.NDArray[np.float64]:
+        """The normalised cosines.
+
+        Raises:
+            CalibrationInvalid: the pairs were made without them.
+        """
+        if self.normalised is None:
+            raise CalibrationInvalid("These pairs were not normalised, so no calibration can be fitted on them.")
+        return self.normalised
 
     def chosen(self, which: npt.NDArray[np.bool_]) -> Pairs:
         """Only some of the pairs: which bool (m,)."""
         verification = None if self.verification is None else self.verification[which]
+        normalised = None if self.normalised is None else self.normalised[which]
         patients = self.first_patient[which], self.second_patient[which]
-        return Pairs(self.same[which], self.cosine[which], self.hamming[which], *patients, verification)
+        return Pairs(self.same[which], self.cosine[which], self.hamming[which], *patients, verification, normalised)
 
 
 def numbered(names: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -57,18 +73,42 @@ def make_pairs(
     patients: npt.NDArray[np.int64],
     views: Sequence[str],
     verifier: Verifier | None = None,
+    population: Population | None = None,
 ) -> Pairs:
-    """Compare all fair pairs of n images: embedding float32 (n, d), code uint8 (n, bits/8), patients (n,), views n."""
+    """Compare all fair pairs of n images: embedding float32 (n, d), code uint8 (n, bits/8), patients (n,), views n.
+
+    The images are each other's gallery: cosines are normalised by strangers among them.
+
+    Args:
+        population: of two persons' cosines; by default as in these images, if they show three persons or more.
+    """
     first, second = fair_pairs(patients, numbered(views))
     half = identity_half(code)
+    cosine = (embedding @ embedding.T)[first, second]
+    if population is None and len(np.unique(patients)) > 2:
+        population = Population.measured([(embedding, patients)])
     return Pairs(
         same=patients[first] == patients[second],
-        cosine=(embedding @ embedding.T)[first, second],
+        cosine=cosine,
         hamming=hamming(half[first], half[second]),
         first_patient=patients[first],
         second_patient=patients[second],
         verification=None if verifier is None else _verified(verifier, embedding, first, second),
+        normalised=None if population is None else _normalised(cosine, embedding, patients, population, first, second),
     )
+
+
+def _normalised(
+    cosine: npt.NDArray[np.float32],
+    embedding: npt.NDArray[np.float32],
+    patients: npt.NDArray[np.int64],
+    population: Population,
+    first: npt.NDArray[np.int64],
+    second: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float64]:
+    found = levels(embedding, patients, Strangers.of(embedding, patients), population)
+    one, other = (Levels(found.mean[side], found.deviation[side]) for side in (first, second))
+    return symmetric(cosine, one, other)
 
 
 def _verified(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from retrieval.calibration import Calibration, calibration_beside
+from retrieval.calibration import Calibration, calibration_beside, probability
 from retrieval.codes import identity_half
 from retrieval.comparison import Comparer
 from retrieval.data.cache import prepared_images
@@ -26,7 +26,7 @@ from retrieval.evaluation.findings_figures import findings_figures
 from retrieval.evaluation.methods import AnyMethod, Calibrated, Method
 from retrieval.evaluation.metrics import Reliability, reliability
 from retrieval.evaluation.pair_list import PairFigures, PairList, pair_figures
-from retrieval.evaluation.pairs import Pairs, make_pairs
+from retrieval.evaluation.pairs import Pairs, make_pairs, numbered
 from retrieval.evaluation.protocol import Curves, Figures, evaluate
 from retrieval.evaluation.report import CalibrationFigures, GateFigures, Report
 from retrieval.evaluation.selection import select
@@ -105,7 +105,8 @@ def run(task: Task) -> Evaluation:
     codes = codes_of(encoder, images, "images", task.cache)
     parts = cohorts(rows, chosen.compared)
     comparer = _comparer(find_weights(task.weights))
-    methods = _methods(task, images, codes, comparer)
+    patients = numbered([row.patient for row in rows])
+    methods = _methods(task, images, codes, patients, comparer)
     found = _recognition(methods, parts, codes, task.rounds)
     compared = {
         part.name: make_pairs(
@@ -114,6 +115,7 @@ def run(task: Task) -> Evaluation:
             part.patients,
             part.stratum_names,
             None if comparer is None else comparer.verifier,
+            None if comparer is None else comparer.calibration.population,
         )
         for part in parts
     }
@@ -146,11 +148,17 @@ def _comparer(weights: Path) -> Comparer | None:
     return Comparer(Calibration.load(path), read_verifier(weights, read_card(weights).embedding_dim))
 
 
-def _methods(task: Task, images: npt.NDArray[np.uint8], codes: Codes, comparer: Comparer | None) -> list[AnyMethod]:
+def _methods(
+    task: Task,
+    images: npt.NDArray[np.uint8],
+    codes: Codes,
+    patients: npt.NDArray[np.int64],
+    comparer: Comparer | None,
+) -> list[AnyMethod]:
     half = np.ascontiguousarray(identity_half(codes.code))
     methods: list[AnyMethod] = [Method(EMBEDDING, codes.embedding), Method(f"code, {8 * half.shape[1]} bits", half)]
     if comparer is not None:
-        methods.insert(1, Calibrated(CALIBRATED, codes, comparer))
+        methods.insert(1, Calibrated(CALIBRATED, codes, patients, comparer))
     if not codes.suitable.all():
         methods.insert(1, Method(GATED, codes.embedding, gated=True))
     for other in task.against:
@@ -184,9 +192,10 @@ def _reliability(compared: dict[str, Pairs], calibration: Calibration) -> dict[s
     found = {}
     for name, pairs in compared.items():
         if pairs.same.any() and not pairs.same.all():
-            probability = calibration.probability(pairs.cosine, pairs.hamming, pairs.verification)
+            score = calibration.score(pairs.likeness, pairs.hamming, pairs.verification)
+            said = probability(calibration.log_likelihood_ratio(score))
             weights = np.where(pairs.same, 0.5 / pairs.same.sum(), 0.5 / (~pairs.same).sum())
-            found[name] = reliability(probability, pairs.same, weights)
+            found[name] = reliability(said, pairs.same, weights)
     return found
 
 

@@ -1,101 +1,268 @@
-"""Fit a calibration on patients the network has not learned from."""
+"""Fit a calibration on patients the network has not learned from, and measure it on patients it has not seen itself."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from retrieval.calibration import Calibration
+from retrieval.calibration import Calibration, Fusion
 from retrieval.errors import CalibrationInvalid
 from retrieval.evaluation.pairs import Pairs
+from retrieval.normalisation import Population
+from retrieval.training.tail import fit_tail
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
-_STRENGTH = 1.0
+# Inverse strength of the regularisation, for standardised similarities and one unit of weight a patient: next to none.
+# One that is felt makes the curve flat, and a flat curve outweighs no gallery: with 1.0, most misfiled images that look
+# like somebody else were called consistent.
+_STRENGTH = 100.0
+_FOLDS = 5
+_POINTS = 128
+# Cosine of two images that are the same: no score can be higher than theirs.
+_IDENTICAL = 1.0
+
+
+class Curve(Protocol):
+    """From scores float64 (n,) to natural-log likelihood ratios (n,)."""
+
+    def __call__(self, scores: Floats, /) -> Floats: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Pairs of all kinds in one row: what a calibration is fitted on.
+
+    Attributes:
+        columns: float64 (m, c), similarities that grow with likeness: normalised cosine, minus the share of differing
+            bits, logit of the verification head if there is one.
+        same: bool (m,). weights: float64 (m,), half of them on either kind of pairs.
+        folds: int64 (m, 2), to which part of the patients both of a pair belong.
+        positives: patients with several images. negatives: pairs of two persons.
+    """
+
+    columns: Floats
+    same: Bools
+    weights: Floats
+    folds: npt.NDArray[np.int64]
+    positives: int
+    negatives: int
+
+    @property
+    def width(self) -> int:
+        """How many similarities there are."""
+        return int(self.columns.shape[1])
+
+    def chosen(self, which: Bools) -> Sample:
+        """Only some of the pairs, bool (m,)."""
+        return replace(
+            self,
+            columns=self.columns[which],
+            same=self.same[which],
+            weights=_halves(self.weights[which], self.same[which]),
+            folds=self.folds[which],
+        )
+
+    def parts(self) -> list[tuple[Sample, Sample]]:
+        """Pairs of some patients to fit on, and those of the other patients to judge by, in turn."""
+        found = []
+        for fold in range(_FOLDS):
+            inside = self.folds == fold
+            rest, part = self.chosen(~inside.any(axis=1)), self.chosen(inside.all(axis=1))
+            if all(some.same.any() and not some.same.all() for some in (rest, part)):
+                found.append((rest, part))
+        return found
 
 
 def fit_calibration(
-    pairs: Mapping[str, Pairs], shares: Mapping[str, float], model_id: str, identity_bits: int
+    pairs: Mapping[str, Pairs],
+    shares: Mapping[str, float],
+    model_id: str,
+    identity_bits: int,
+    population: Population,
 ) -> Calibration:
-    """Fit the logistic model with even odds of the two kinds of pairs.
+    """Fuse the similarities, fit the curve from score to likelihood ratio, and extrapolate the tail of two persons.
 
-    Each dataset has a share of the whole, each patient the same part of it among the positive pairs. The ratio is kept
-    within what was seen: at most the number of negative pairs in favour, the number of patients with pairs against. A
-    similarity that speaks against identity beside the others is left out.
+    Each kind of patients has a share of the whole, each patient the same part of it among the pairs of one person. A
+    similarity that speaks against identity beside the others is left out. The form of the curve, logistic or isotonic,
+    is the one with the least log loss on patients left out in turn. The curve keeps to what was seen: against identity
+    no more than one in all patients with pairs; in favour no more than the rarity of the score between two persons,
+    since a likelihood ratio r or more is met there with a chance of 1/r at most.
 
     Args:
-        pairs: by dataset, of held-out patients; all with logits of the verification head, or all without.
-        shares: by dataset, how much it counts, > 0.
+        pairs: by kind, of held-out patients; all with logits of the verification head, or all without.
+        shares: by kind, how much it counts, > 0.
         model_id: of the network.
         identity_bits: length of the identity half of the code.
+        population: with which the cosines were normalised.
 
     Raises:
-        CalibrationInvalid: there are no positive or no negative pairs, or every similarity speaks against identity.
+        CalibrationInvalid: there are too few pairs of either kind, or every similarity speaks against identity.
+
+    Source: logistic calibration, Platt 1999; isotonic, Zadrozny and Elkan 2002; the bound, Royall 1997, Statistical
+    Evidence, sec. 1.4.
     """
-    counted = {name: _counts(found) for name, found in pairs.items()}
-    positives = sum(count["patients_with_pairs"] for count in counted.values())
-    negatives = sum(count["negative_pairs"] for count in counted.values())
-    if positives < 2 or negatives < 2:
-        raise CalibrationInvalid("Calibration needs at least two patients with two images each.")
-    x = np.concatenate([_similarities(found, identity_bits) for found in pairs.values()])
-    y = np.concatenate([found.same for found in pairs.values()])
-    w = np.concatenate([shares[name] * even_odds(found) for name, found in pairs.items()])
-    for label in (True, False):
-        w[y == label] *= positives / w[y == label].sum()
-    intercept, coefficients = _fit(x, y, w)
+    sample = gather(pairs, shares, identity_bits)
+    isotonic = _isotonic_is_better(sample)
+    fusion, curve = _fit_curve(sample, isotonic)
+    scored = {kind: _columns(found, identity_bits) @ _weights(fusion, sample.width) for kind, found in pairs.items()}
+    tail = fit_tail(pairs, scored, shares)
+    reach = fusion.cosine * (_IDENTICAL - population.mean) / population.deviation
+    if sample.width > 2:
+        reach += fusion.verification * float(sample.columns[:, 2].max())
+    values = np.concatenate(list(scored.values()))
+    points = np.linspace(float(values.min()), max(reach, float(values.max())), _POINTS)
+    ratios = np.minimum(curve(points), -np.log(tail.share_above(points)))
+    ratios = np.maximum.accumulate(np.maximum(ratios, -math.log(sample.positives)))
     return Calibration(
         model_id=model_id,
         identity_bits=identity_bits,
-        intercept=intercept,
-        cosine=coefficients[0],
-        hamming=-coefficients[1] or 0.0,
-        verification=coefficients[2] if len(coefficients) > 2 else 0.0,
-        lowest=-math.log(positives),
-        highest=math.log(negatives),
-        fitted_on=counted,
+        fusion=fusion,
+        scores=tuple(points.tolist()),
+        log_ratios=tuple(ratios.tolist()),
+        population=population,
+        tail=tail,
+        method="isotonic" if isotonic else "logistic",
+        fitted_on={kind: _counts(found) for kind, found in pairs.items()},
     )
 
 
-def even_odds(pairs: Pairs) -> npt.NDArray[np.float64]:
-    """Weights (m,): half for the pairs of one person, half for those of two, in each half every patient the same."""
+def gather(pairs: Mapping[str, Pairs], shares: Mapping[str, float], identity_bits: int) -> Sample:
+    """Join the pairs of all kinds of patients.
+
+    Raises:
+        CalibrationInvalid: fewer than two patients have several images, or there are fewer than two pairs of two.
+    """
+    counted = [_counts(found) for found in pairs.values()]
+    positives = sum(count["patients_with_pairs"] for count in counted)
+    negatives = sum(count["negative_pairs"] for count in counted)
+    if positives < 2 or negatives < 2:
+        raise CalibrationInvalid("Calibration needs at least two patients with two images each.")
+    same = np.concatenate([found.same for found in pairs.values()])
+    weights = np.concatenate([shares[kind] * even_odds(found) for kind, found in pairs.items()])
+    return Sample(
+        columns=np.concatenate([_columns(found, identity_bits) for found in pairs.values()]),
+        same=same,
+        weights=_halves(weights, same),
+        folds=np.concatenate([folds_of(found) for found in pairs.values()]),
+        positives=positives,
+        negatives=negatives,
+    )
+
+
+def even_odds(pairs: Pairs) -> Floats:
+    """Weights (m,): half for the pairs of one person, half for those of two; in each half every patient, or every two
+    patients, count the same, however many images they have."""
+    patients = np.stack([pairs.first_patient, pairs.second_patient], axis=1).astype(np.int64)
+    lower, upper = patients.min(axis=1), patients.max(axis=1)
+    who = lower * (int(upper.max(initial=0)) + 1) + upper
     weights = np.zeros(len(pairs.same))
     for chosen in (pairs.same, ~pairs.same):
-        weights[chosen] = 0.5 * _even(pairs.first_patient[chosen])
+        weights[chosen] = 0.5 * _even(who[chosen])
     return weights
 
 
-def _similarities(pairs: Pairs, identity_bits: int) -> Floats:
-    """Columns that grow with likeness: cosine, minus the share of differing bits, logit of the head if there is one."""
-    columns: list[npt.NDArray[np.floating]] = [pairs.cosine, -pairs.hamming / identity_bits]
-    if pairs.verification is not None:
-        columns.append(pairs.verification)
-    return np.stack(columns, axis=1).astype(np.float64)
+def folds_of(pairs: Pairs, folds: int = _FOLDS) -> npt.NDArray[np.int64]:
+    """To which part of the patients both patients of each pair belong: int64 (m, 2), from 0.
+
+    Patients with several images are dealt out first, so that every part has its share of them.
+    """
+    patients = np.stack([pairs.first_patient, pairs.second_patient], axis=1)
+    several = np.unique(pairs.first_patient[pairs.same])
+    others = np.setdiff1d(patients, several)
+    rng = np.random.default_rng(0)
+    order = np.concatenate([rng.permutation(several), rng.permutation(others)])
+    part = np.zeros(int(patients.max(initial=0)) + 1, np.int64)
+    part[order] = np.arange(len(order)) % folds
+    return np.asarray(part[patients], dtype=np.int64)
 
 
-def _fit(x: Floats, y: npt.NDArray[np.bool_], weights: Floats) -> tuple[float, list[float]]:
+def log_loss(ratios: Floats, same: Bools, weights: Floats) -> float:
+    """Mean natural-log loss of log likelihood ratios (m,) at even odds; ln 2 = they know nothing."""
+    return float(np.average(np.logaddexp(0.0, np.where(same, -ratios, ratios)), weights=weights))
+
+
+def _isotonic_is_better(sample: Sample) -> bool:
+    """Whether an isotonic curve has less log loss than a logistic one on patients left out in turn."""
+    saved = []
+    for rest, part in sample.parts():
+        losses = []
+        for isotonic in (False, True):
+            fusion, curve = _fit_curve(rest, isotonic)
+            ratios = np.maximum(curve(part.columns @ _weights(fusion, part.width)), -math.log(rest.positives))
+            losses.append(log_loss(ratios, part.same, part.weights))
+        saved.append(losses[0] - losses[1])
+    return bool(saved) and float(np.mean(saved)) > 0
+
+
+def _fit_curve(sample: Sample, isotonic: bool) -> tuple[Fusion, Curve]:
+    """The weights of the similarities, and the curve from their sum to log likelihood ratios."""
+    weights = sample.weights * 2 * sample.positives
+    intercept, coefficients = _fit_logistic(sample.columns, sample.same, weights)
+    fusion = Fusion(coefficients[0], -coefficients[1] or 0.0, coefficients[2] if len(coefficients) > 2 else 0.0)
+    if not isotonic:
+        return fusion, lambda scores: intercept + scores
+    scores = sample.columns @ np.array(coefficients)
+    steps = IsotonicRegression(out_of_bounds="clip").fit(scores, sample.same, sample_weight=weights)
+    # Shares of 0 and 1 are kept off by half a patient and half a pair of two persons (Laplace).
+    least, most = 0.5 / (sample.positives + 1), 1.0 - 0.5 / (sample.negatives + 1)
+
+    def curve(wanted: Floats) -> Floats:
+        share = np.clip(steps.predict(wanted), least, most)
+        return np.asarray(np.log(share) - np.log1p(-share), dtype=np.float64)
+
+    return fusion, curve
+
+
+def _fit_logistic(x: Floats, y: Bools, weights: Floats) -> tuple[float, list[float]]:
     """Intercept and a coefficient of at least 0 for each column."""
-    scaled = x / (x.std(axis=0) + 1e-9)
+    spread = x.std(axis=0) + 1e-9
+    scaled = x / spread
     used = list(range(x.shape[1]))
     while used:
         model = LogisticRegression(C=_STRENGTH, max_iter=1000)
         model.fit(scaled[:, used], y, sample_weight=weights)
         worst = int(np.argmin(model.coef_[0]))
         if model.coef_[0][worst] >= 0:
-            found = dict(zip(used, model.coef_[0] / (x.std(axis=0) + 1e-9)[used], strict=True))
+            found = dict(zip(used, model.coef_[0] / spread[used], strict=True))
             return float(model.intercept_[0]), [float(found.get(column, 0.0)) for column in range(x.shape[1])]
         del used[worst]
     raise CalibrationInvalid("More similar images were less likely of one person; the network cannot be calibrated.")
 
 
-def _even(patients: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Weights (n,) that sum to one, the same for every patient (here: the patient of a pair's first image)."""
-    if not len(patients):
+def _columns(pairs: Pairs, identity_bits: int) -> Floats:
+    columns: list[npt.NDArray[np.floating]] = [pairs.likeness, -pairs.hamming / identity_bits]
+    if pairs.verification is not None:
+        columns.append(pairs.verification)
+    return np.stack(columns, axis=1).astype(np.float64)
+
+
+def _weights(fusion: Fusion, width: int) -> Floats:
+    return np.array([fusion.cosine, -fusion.hamming, fusion.verification])[:width]
+
+
+def _halves(weights: Floats, same: Bools) -> Floats:
+    """The same weights, half of them on pairs of one person and half on those of two."""
+    found = weights.copy()
+    for kind in (same, ~same):
+        if found[kind].any():
+            found[kind] *= 0.5 / found[kind].sum()
+    return found
+
+
+def _even(who: npt.NDArray[np.int64]) -> Floats:
+    """Weights (n,) that sum to one, the same for every number."""
+    if not len(who):
         return np.zeros(0)
-    _, numbers, counts = np.unique(patients, return_inverse=True, return_counts=True)
+    _, numbers, counts = np.unique(who, return_inverse=True, return_counts=True)
     return np.asarray(1.0 / (counts[numbers] * len(counts)), dtype=np.float64)
 
 

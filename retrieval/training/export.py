@@ -8,20 +8,18 @@ from pathlib import Path
 from retrieval.calibration import calibration_beside
 from retrieval.data.cache import prepared_images
 from retrieval.data.findings import FINDINGS
-from retrieval.data.manifest import ImageRow, Split
+from retrieval.data.manifest import Split
 from retrieval.encoder import Encoder
-from retrieval.evaluation.encodings import dataset_pairs, encode_all
+from retrieval.evaluation.encodings import encode_all, pairs_by_kind
 from retrieval.training.build import averaged_network, blend
 from retrieval.training.calibrate import fit_calibration
 from retrieval.training.config import TrainingConfig
 from retrieval.training.gate import fit_gate
 from retrieval.training.gate_material import gate_material
+from retrieval.training.kinds import SHARES, by_kind
 from retrieval.training.material import frontal_rows
-from retrieval.training.verification import Encoded, fit_verification
+from retrieval.training.verification import fit_verification
 from retrieval.weights import model_id_of, store_weights
-
-_SHARES = {"adults": 0.75, "children": 0.25}
-_CHILDREN = "kermany"
 
 
 def export(
@@ -56,24 +54,16 @@ def export(
     store_weights(path, network, gate)
     path.with_suffix(".toml").write_text(_card(config), encoding="utf-8")
     encoder = Encoder.load(path)
-    held_out = _by_kind(encoder, val, cache)
-    fitted = fit_verification(encoder, train, prepared_images(train, cache), held_out, _SHARES, config.seed)
+    held_out = by_kind(val, encode_all(encoder, prepared_images(val, cache), "validation patients"))
+    fitted = fit_verification(encoder, train, prepared_images(train, cache), held_out, SHARES, config.seed)
     head = None if fitted is None else fitted.kept
     if head is not None:
         store_weights(path, network, gate, head)
     verifier = None if head is None else head.verifier()
-    pairs = {kind: dataset_pairs(*encoded, verifier=verifier) for kind, encoded in held_out.items()}
-    fit_calibration(pairs, _SHARES, model_id_of(path), encoder.bits // 2).save(calibration_beside(path))
+    pairs, population = pairs_by_kind(held_out, verifier)
+    calibration = fit_calibration(pairs, SHARES, model_id_of(path), encoder.bits // 2, population)
+    calibration.save(calibration_beside(path))
     return path
-
-
-def _by_kind(encoder: Encoder, val: Sequence[ImageRow], cache: Path) -> dict[str, Encoded]:
-    encodings = encode_all(encoder, prepared_images(val, cache), "validation patients")
-    kinds = {
-        "adults": [i for i, row in enumerate(val) if row.dataset != _CHILDREN],
-        "children": [i for i, row in enumerate(val) if row.dataset == _CHILDREN],
-    }
-    return {kind: ([val[i] for i in at], encodings.chosen(at)) for kind, at in kinds.items() if at}
 
 
 def _card(config: TrainingConfig) -> str:

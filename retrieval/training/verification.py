@@ -17,19 +17,19 @@ from retrieval.data.augment import Augmentation
 from retrieval.data.hard_negatives import AlikeToNetwork, patient_numbers
 from retrieval.data.manifest import ImageRow
 from retrieval.data.pair_list import PairList, make_pairs
-from retrieval.encoder import Encoder, Encodings
+from retrieval.encoder import Encoder
 from retrieval.errors import CalibrationInvalid, ManifestInvalid
-from retrieval.evaluation.encodings import dataset_pairs, encode_all
+from retrieval.evaluation.encodings import Encoded, encode_all, pairs_by_kind
 from retrieval.evaluation.pairs import Pairs, numbered
 from retrieval.evaluation.verification import RankedPairs
 from retrieval.networks.verification import VerificationHead
-from retrieval.training.calibrate import even_odds, fit_calibration
+from retrieval.normalisation import Population
+from retrieval.training.calibrate import even_odds, fit_calibration, log_loss
 
 logger = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float32]
 Images = npt.NDArray[np.uint8]
-Encoded = tuple[Sequence[ImageRow], Encodings]
 
 _CHUNK = 64
 _FALSE_POSITIVE_RATE = 1e-2
@@ -132,12 +132,9 @@ def fit_verification(
             raise ManifestInvalid("no training patient has two images.")
         views = augmented_views(encoder, images[chosen], options.views, seed)
         head = train_head(views, [rows[i] for i in chosen], options, seed)
-        plain, scored = (
-            {name: dataset_pairs(*encoded, verifier=verifier) for name, encoded in validation.items()}
-            for verifier in (None, head.verifier())
-        )
+        plain, scored = (pairs_by_kind(validation, verifier) for verifier in (None, head.verifier()))
         bits = encoder.bits // 2
-        return Fitted(head, worth(plain, shares, bits), worth(scored, shares, bits))
+        return Fitted(head, worth(*plain, shares, bits), worth(*scored, shares, bits))
     except (CalibrationInvalid, ManifestInvalid) as error:
         logger.warning("no verification head: %s", error)
         return None
@@ -189,10 +186,13 @@ def train_head(views: Floats, rows: Sequence[ImageRow], options: HeadOptions, se
     return head.eval()
 
 
-def worth(pairs: Mapping[str, Pairs], shares: Mapping[str, float], identity_bits: int) -> Worth:
+def worth(pairs: Mapping[str, Pairs], population: Population, shares: Mapping[str, float], identity_bits: int) -> Worth:
     """What the similarities in pairs of held-out patients are worth when a calibration fuses them.
 
     The patients are divided into three parts; pairs within one are judged by a calibration fitted on the other two.
+
+    Args:
+        population: with which the cosines of the pairs were normalised.
 
     Raises:
         CalibrationInvalid: too few patients.
@@ -200,14 +200,14 @@ def worth(pairs: Mapping[str, Pairs], shares: Mapping[str, float], identity_bits
     losses, rates = [], []
     for fold in range(_FOLDS):
         rest, part = ({n: _chosen(found, fold, inside) for n, found in pairs.items()} for inside in (False, True))
-        calibration = fit_calibration(rest, shares, "", identity_bits)
+        calibration = fit_calibration(rest, shares, "", identity_bits, population)
         for name, found in part.items():
             if not found.same.any() or found.same.all():
                 continue
-            ratio = calibration.log_likelihood_ratio(found.cosine, found.hamming, found.verification)
-            loss = np.logaddexp(0.0, np.where(found.same, -ratio, ratio))
-            ranked = RankedPairs(ratio, found.same, (found.first_patient, found.second_patient))
-            losses.append((shares[name], float(np.average(loss, weights=even_odds(found)))))
+            score = calibration.score(found.likeness, found.hamming, found.verification)
+            ratio = calibration.log_likelihood_ratio(score)
+            ranked = RankedPairs(score, found.same, (found.first_patient, found.second_patient))
+            losses.append((shares[name], log_loss(ratio, found.same, even_odds(found))))
             rates.append((shares[name], ranked.operating().true_positive_rate(_FALSE_POSITIVE_RATE)))
     if not losses:
         raise CalibrationInvalid("No part of the held-out patients has pairs of one person and of two.")

@@ -15,11 +15,11 @@ from click.testing import CliRunner, Result
 from cli.main import lungprint
 from cli.matching.sheet import write_sheet
 from cli.matching.threshold import from_calibration
-from retrieval.calibration import Calibration
 from retrieval.comparison import Comparer
+from tests.calibrations import straight
 from tests.cli.conftest import Films
 
-COMPARER = Comparer(Calibration("m", 64, -2.0, 8.0, -2.0, -4.0, 5.0, {}), None)
+COMPARER = Comparer(straight("m", 64, -2.0, 8.0, -2.0, -4.0, 5.0), None)
 
 
 def match(tmp_path: Path, *arguments: str) -> tuple[Result, list[dict[str, str]]]:

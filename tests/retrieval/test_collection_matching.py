@@ -10,12 +10,12 @@ import numpy.typing as npt
 import pytest
 
 from retrieval import collection_matching
-from retrieval.calibration import Calibration
 from retrieval.collection_matching import Matches, alike, compare_pairs
 from retrieval.comparison import Comparer
 from retrieval.errors import IndexInputInvalid, TooManyPairs
+from tests.calibrations import straight
 
-COMPARER = Comparer(Calibration("m", 64, -2.0, 8.0, -2.0, -4.0, 6.0, {}), None)
+COMPARER = Comparer(straight("m", 64, -2.0, 8.0, -2.0, -4.0, 6.0), None)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from retrieval.calibration import Calibration, calibration_beside
-from retrieval.codes import hamming, identity_half
+from retrieval.codes import hamming
+from retrieval.comparison import Comparer
 from retrieval.data.cache import prepared_images
 from retrieval.data.manifest import ImageRow, Split, read_manifest
 from retrieval.data.phantoms import phantom_images
@@ -18,6 +19,7 @@ from retrieval.evaluation.search import search
 from retrieval.evaluation.verification import RankedPairs
 from retrieval.gate import NOT_FRONTAL, REASONS, UNINFORMATIVE, Seen
 from retrieval.preprocess import prepare
+from retrieval.verification import read_verifier
 from retrieval.weights import DEFAULT_NAME, find_weights
 from tests.solids import SOLIDS
 
@@ -136,11 +138,11 @@ def test_shipped_calibration_belongs_to_the_shipped_weights(encoder: Encoder, en
     calibration = Calibration.load(calibration_beside(find_weights(DEFAULT_NAME)))
     assert calibration.model_id == encoder.model_id
     assert calibration.identity_bits == encoder.bits // 2
-    cosine = encodings.embedding @ encodings.embedding[0]
-    half = identity_half(encodings.code)
-    probability = calibration.probability(cosine.astype(np.float32), hamming(half, half[0]))
-    assert probability[0] == probability.max()
-    assert probability[1] > np.median(probability[EXAMS:])
+    verifier = read_verifier(find_weights(DEFAULT_NAME), encodings.embedding.shape[1])
+    comparer = Comparer(calibration, verifier)
+    found = comparer.compare(encodings.embedding[0], encodings.code[0], encodings.embedding, encodings.code)
+    assert found.probability[0] == found.probability.max()
+    assert found.probability[1] > np.median(found.probability[EXAMS:])
 
 
 def rows_of(shared: Path, dataset: str) -> list[ImageRow]:

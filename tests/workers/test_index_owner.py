@@ -225,7 +225,8 @@ def test_a_verification_head_in_the_weight_file_is_at_work(settings: Settings, t
     save_file(load_file(shipped) | {PREFIX + name: value for name, value in head.items()}, weights)
     weights.with_suffix(".toml").write_bytes(shipped.with_suffix(".toml").read_bytes())
     calibration = Calibration.load(calibration_beside(shipped))
-    replace(calibration, model_id=model_id_of(weights), verification=2.0).save(calibration_beside(weights))
+    fusion = replace(calibration.fusion, verification=2.0)
+    replace(calibration, model_id=model_id_of(weights), fusion=fusion).save(calibration_beside(weights))
     own = settings.model_copy(update={"encoder": settings.encoder.model_copy(update={"weights": str(weights)})})
     network = network_at_work(own)
     assert network.comparer.verifier is not None
@@ -233,9 +234,10 @@ def test_a_verification_head_in_the_weight_file_is_at_work(settings: Settings, t
     codes = np.zeros((2, network.bits // 8), np.uint8)
     found = network.comparer.compare(one, codes[0], np.stack([one, other]), codes)
     # Two coordinates differ by 1, each counts -0.5 · √dim, the bias 1: by hand.
-    plain = calibration.intercept + calibration.cosine * np.array([1.0, 0.0])
-    expected = plain + 2.0 * np.array([1.0, 1.0 - np.sqrt(dim)])
-    assert found.log_ratio == pytest.approx(np.clip(expected, calibration.lowest, calibration.highest), abs=1e-4)
+    population = calibration.population
+    normalised = (np.array([1.0, 0.0]) - population.mean) / population.deviation
+    expected = fusion.cosine * normalised + 2.0 * np.array([1.0, 1.0 - np.sqrt(dim)])
+    assert found.log_ratio == pytest.approx(calibration.log_likelihood_ratio(expected), abs=1e-4)
 
 
 def test_rows_grow_and_count_persons() -> None:

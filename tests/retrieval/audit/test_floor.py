@@ -11,6 +11,7 @@ from retrieval.audit.floor import ADDING_UP, best_ratio, least_cosine, least_rat
 from retrieval.comparison import Comparer
 from retrieval.verdict import Evidence, Person, Rates, judge
 from retrieval.verification import Verifier
+from tests.calibrations import straight
 from tests.people import CALIBRATION
 
 RATES = Rates(0.0005, 0.002, 0.5)
@@ -56,5 +57,5 @@ def test_a_ratio_beyond_the_most_alike_images_is_never_reached() -> None:
 
 def test_a_verification_head_counts_with_what_it_says_of_equal_images() -> None:
     verifier = Verifier(4, ((np.full((1, 4), -1.0, np.float32), np.array([3.0], np.float32)),))
-    calibration = type(CALIBRATION)("m", 8, -8.0, 10.0, -4.0, -9.0, 20.0, {}, verification=2.0)
+    calibration = straight("m", 8, -8.0, 10.0, -4.0, -9.0, 20.0, verification=2.0)
     assert best_ratio(Comparer(calibration, verifier)) == pytest.approx(-8 + 10 + 2 * 3)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from retrieval.calibration import Calibration
 from retrieval.comparison import Comparer
 from retrieval.evaluation.larger_gallery import Impostors, enlarged, measured
+from retrieval.normalisation import Strangers
 from retrieval.verdict import Evidence, Person
+from tests.calibrations import straight
 
 SCORES = np.sort(np.random.default_rng(0).normal(-3.0, 1.0, 5_000))
 
 
 def comparer() -> Comparer:
-    return Comparer(Calibration("m", 64, -2.0, 8.0, -2.0, -4.0, 6.0, {}), None)
+    return Comparer(straight("m", 64, -2.0, 8.0, -2.0, -4.0, 6.0), None)
 
 
 def people(images: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -63,14 +64,16 @@ def test_only_different_persons_of_one_stratum_are_compared() -> None:
     persons = np.array([0, 0, 1, 1, 2, 2] * 2)
     strata = ["a"] * 6 + ["b"] * 6
     found = measured(comparer(), embedding, code, persons, strata, np.random.default_rng(0))
-    expected = np.sort(
-        [
-            float(comparer().compare(embedding[i], code[i], embedding[j : j + 1], code[j : j + 1]).log_ratio[0])
-            for i in range(6)
-            for j in range(i + 1, 6)
-            if persons[i] != persons[j]
-        ]
-    )
+    gallery = Strangers.of(embedding, persons)
+
+    def ratio(i: int, j: int) -> float:
+        one = slice(j, j + 1)
+        compared = comparer().compare(
+            embedding[i], code[i], embedding[one], code[one], gallery, int(persons[i]), persons[one]
+        )
+        return float(compared.log_ratio[0])
+
+    expected = np.sort([ratio(i, j) for i in range(6) for j in range(i + 1, 6) if persons[i] != persons[j]])
     assert found.of_stratum["a"] == pytest.approx(expected, abs=1e-5)
     assert len(found.everywhere) == 2 * len(expected)
     assert np.all(np.diff(found.everywhere) >= 0)

@@ -6,78 +6,129 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from retrieval.calibration import Calibration, probability
 from retrieval.errors import CalibrationInvalid
 from retrieval.evaluation.metrics import calibration_error
 from retrieval.evaluation.pairs import Pairs
-from retrieval.training.calibrate import fit_calibration
+from retrieval.normalisation import Population
+from retrieval.training.calibrate import even_odds, fit_calibration, folds_of
+
+POPULATION = Population(0.0, 0.1)
 
 
 def pairs(positives: int, negatives: int, seed: int = 0, useful_code: bool = True) -> Pairs:
-    """Cosines normal around 0.6 or 0.1 with deviation 0.2: the true log likelihood ratio is 12.5·c − 4.375."""
+    """Scores normal around 4 or 0 with deviation 1: the true log likelihood ratio is 4·s − 8."""
     rng = np.random.default_rng(seed)
     same = np.arange(positives + negatives) < positives
-    cosine = rng.normal(np.where(same, 0.6, 0.1), 0.2)
+    score = rng.normal(np.where(same, 4.0, 0.0), 1.0)
     hamming = rng.binomial(64, np.where(same & useful_code, 0.3, 0.4))
     first = np.arange(positives + negatives) % max(positives // 2, 1)
-    return Pairs(same, cosine.astype(np.float32), hamming, first, first + 1)
+    second = np.where(same, first, first + 1 + np.arange(positives + negatives) % 7)
+    return Pairs(same, (score / 10).astype(np.float32), hamming, first, second, None, score)
+
+
+def fit(found: Pairs) -> Calibration:
+    return fit_calibration({"adults": found}, {"adults": 1.0}, "m", 64, POPULATION)
+
+
+def ratios(model: Calibration, found: Pairs) -> np.ndarray:
+    return model.log_likelihood_ratio(model.score(found.likeness, found.hamming, found.verification))
 
 
 def test_fit_recovers_the_true_ratio() -> None:
-    found = fit_calibration({"adults": pairs(4000, 8000, useful_code=False)}, {"adults": 1.0}, "m", 64)
-    ratio = found.log_likelihood_ratio(np.array([0.35, 0.6], dtype=np.float32), np.full(2, 25))
-    assert np.allclose(ratio, [0.0, 3.125], atol=0.35)
+    found = fit(pairs(4000, 8000, useful_code=False))
+    ratio = found.log_likelihood_ratio(found.score(np.array([2.0, 2.5]), np.full(2, 25)))
+    assert np.allclose(ratio, [0.0, 2.0], atol=0.35)
 
 
 def test_fit_is_honest_on_pairs_it_has_not_seen() -> None:
-    found = fit_calibration({"adults": pairs(1000, 8000)}, {"adults": 1.0}, "m", 64)
+    found = fit(pairs(1000, 8000))
     fresh = pairs(1000, 8000, seed=1)
-    probability = found.probability(fresh.cosine, fresh.hamming)
     weights = np.where(fresh.same, 0.5 / 1000, 0.5 / 8000)
-    assert calibration_error(probability, fresh.same, weights)[0] < 0.05
+    assert calibration_error(probability(ratios(found, fresh)), fresh.same, weights)[0] < 0.05
 
 
 def test_claims_stay_within_what_the_data_supports() -> None:
-    found = fit_calibration({"adults": pairs(40, 300)}, {"adults": 1.0}, "m", 64)
-    assert found.highest == pytest.approx(math.log(300))
-    assert found.lowest == pytest.approx(-math.log(found.fitted_on["adults"]["patients_with_pairs"]))
+    """Against identity no more than one in all patients; in favour no more than the score is rare among strangers."""
+    found = fit(pairs(40, 300))
+    assert found.log_ratios[0] == pytest.approx(-math.log(found.fitted_on["adults"]["patients_with_pairs"]))
+    scores = np.linspace(found.tail.threshold, found.scores[-1], 50)
+    assert (found.log_likelihood_ratio(scores) <= -np.log(found.tail.share_above(scores)) + 0.2).all()
+
+
+def test_the_tail_holds_on_strangers_it_was_not_fitted_on() -> None:
+    found = fit(pairs(400, 8000))
+    fresh = pairs(2, 200_000, seed=2)
+    scores = found.score(fresh.likeness, fresh.hamming)[~fresh.same]
+    for share in (1e-2, 1e-3):
+        said = found.tail.share_above(np.quantile(scores, [1 - share]))[0]
+        assert share / 3 < said < 3 * share
+
+
+def test_a_curve_that_is_no_logistic_is_fitted_isotonic() -> None:
+    """Strangers of whom half are as alike as one's own, but never beyond: steps describe it, no S-shape does."""
+    rng = np.random.default_rng(0)
+    plain = pairs(4000, 8000, useful_code=False)
+    score = np.where(plain.same, rng.uniform(0, 3, 12_000), rng.choice([0.5, 2.5], 12_000) * rng.uniform(0, 1, 12_000))
+    assert fit(plain).method == "logistic"
+    assert fit(replace(plain, normalised=np.where(plain.same & (score < 1), score + 5, score))).method == "isotonic"
 
 
 def test_a_feature_that_points_the_wrong_way_is_dropped() -> None:
     """Codes that agree more between different people must not end up speaking for identity."""
     good = pairs(500, 2000, useful_code=False)
-    backwards = Pairs(
-        good.same, good.cosine, 10 + 30 * good.same.astype(np.int64), good.first_patient, good.second_patient
-    )
-    found = fit_calibration({"adults": backwards}, {"adults": 1.0}, "m", 64)
-    assert found.hamming == 0.0
-    assert found.cosine > 0
+    found = fit(replace(good, hamming=10 + 30 * good.same.astype(np.int64)))
+    assert found.fusion.hamming == 0.0
+    assert found.fusion.cosine > 0
 
 
 def test_verification_is_counted_for_what_it_adds() -> None:
     """A logit that knows who it is takes the weight; one that says the contrary gets none."""
     plain = pairs(500, 2000)
     rng = np.random.default_rng(1)
-    knows = np.where(plain.same, 3, -3) + rng.normal(size=len(plain.same))
-    found = fit_calibration({"adults": replace(plain, verification=knows.astype(np.float32))}, {"adults": 1.0}, "m", 64)
-    assert found.verification > 1
-    lies = replace(plain, verification=-knows.astype(np.float32))
-    assert fit_calibration({"adults": lies}, {"adults": 1.0}, "m", 64).verification == 0.0
-    assert fit_calibration({"adults": plain}, {"adults": 1.0}, "m", 64).verification == 0.0
+    knows = (np.where(plain.same, 3, -3) + rng.normal(size=len(plain.same))).astype(np.float32)
+    assert fit(replace(plain, verification=knows)).fusion.verification > 1
+    assert fit(replace(plain, verification=-knows)).fusion.verification == 0.0
+    assert fit(plain).fusion.verification == 0.0
 
 
 def test_similarities_that_all_speak_against_identity_are_refused() -> None:
     good = pairs(500, 2000, useful_code=False)
-    wrong = replace(good, cosine=-good.cosine, hamming=10 + 30 * good.same.astype(np.int64))
+    wrong = replace(good, normalised=-good.likeness, hamming=10 + 30 * good.same.astype(np.int64))
     with pytest.raises(CalibrationInvalid, match="cannot be calibrated"):
-        fit_calibration({"adults": wrong}, {"adults": 1.0}, "m", 64)
+        fit(wrong)
 
 
 def test_a_few_patients_give_a_cautious_calibration() -> None:
-    found = fit_calibration({"adults": pairs(4, 6)}, {"adults": 1.0}, "m", 64)
-    assert found.lowest == pytest.approx(-math.log(2)) and found.highest == pytest.approx(math.log(6))
-    assert np.isfinite([found.intercept, found.cosine, found.hamming]).all()
+    found = fit(pairs(4, 30))
+    assert found.log_ratios[0] == pytest.approx(-math.log(2))
+    assert np.isfinite(found.log_ratios).all()
 
 
-def test_too_few_patients_are_refused() -> None:
-    with pytest.raises(CalibrationInvalid, match="two patients"):
-        fit_calibration({"adults": pairs(1, 10)}, {"adults": 1.0}, "m", 64)
+@pytest.mark.parametrize(("positives", "negatives", "said"), [(1, 30, "two patients"), (4, 10, "20 pairs")])
+def test_too_few_patients_are_refused(positives: int, negatives: int, said: str) -> None:
+    with pytest.raises(CalibrationInvalid, match=said):
+        fit(pairs(positives, negatives))
+
+
+def test_pairs_that_were_not_normalised_are_refused() -> None:
+    with pytest.raises(CalibrationInvalid, match="not normalised"):
+        fit(replace(pairs(40, 300), normalised=None))
+
+
+def test_every_patient_and_every_two_patients_count_the_same() -> None:
+    same = np.array([True, True, True, False, False, False])
+    first, second = np.array([0, 0, 1, 0, 1, 0]), np.array([0, 0, 1, 1, 0, 2])
+    weights = even_odds(Pairs(same, np.zeros(6, np.float32), np.zeros(6, np.int64), first, second))
+    assert weights.tolist() == [0.125, 0.125, 0.25, 0.125, 0.125, 0.25]
+
+
+def test_parts_share_no_patient_and_deal_out_those_with_several_images() -> None:
+    found = pairs(40, 300)
+    part = folds_of(found)
+    of_patient = {}
+    for side, patients in ((0, found.first_patient), (1, found.second_patient)):
+        for patient, fold in zip(patients.tolist(), part[:, side].tolist(), strict=True):
+            assert of_patient.setdefault(patient, fold) == fold
+    several = [of_patient[patient] for patient in np.unique(found.first_patient[found.same]).tolist()]
+    assert set(several) == {0, 1, 2, 3, 4}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from retrieval.evaluation.metrics import patient_votes
 from retrieval.evaluation.pairs import Pairs, make_pairs, numbered
 from retrieval.evaluation.verification import RankedPairs
 from retrieval.gate import GateReading
+from retrieval.normalisation import Population
 from retrieval.training.verification import Fitted, HeadOptions, Worth, fit_verification, train_head, worth
 
 DIM, TELLING, PEOPLE, EXAMS = 16, 8, 40, 4
@@ -105,10 +107,15 @@ def test_worth_of_similarities_that_tell_everything_and_nothing() -> None:
     assert votes[pairs.same].sum() == pytest.approx(PEOPLE)
     perfect = Pairs(pairs.same, 2 * pairs.same.astype(np.float32) - 1, *numbers(pairs))
     useless = Pairs(pairs.same, rng.normal(size=len(pairs.same)).astype(np.float32), *numbers(pairs))
-    best, worst = (worth({"adults": one}, SHARES, 16) for one in (perfect, useless))
+    best, worst = (worth({"adults": alone(one)}, Population(0.0, 1.0), SHARES, 16) for one in (perfect, useless))
     assert best.true_positive_rate == 1.0 and best.log_loss < 0.1
     assert worst.true_positive_rate < 0.1 and worst.log_loss == pytest.approx(np.log(2), abs=0.05)
     assert best.beats(worst) and not worst.beats(best)
+
+
+def alone(pairs: Pairs) -> Pairs:
+    """With cosines that need no normalisation."""
+    return replace(pairs, normalised=pairs.cosine.astype(np.float64))
 
 
 def numbers(pairs: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

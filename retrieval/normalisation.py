@@ -1,0 +1,148 @@
+"""Symmetric score normalisation: how alike two images are, measured by how alike each of them is to strangers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval.errors import CalibrationInvalid
+
+Embedding = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
+
+# Strangers an image is held against: the standard error of their mean is then a sixteenth of their deviation.
+COHORT = 256
+# As many strangers as what was known beforehand counts for, so that a young gallery does not swing the scale.
+KNOWN_BEFORE = 30
+# Images whose cosines are in memory at once.
+_BLOCK = 8192
+# No person has this number.
+NOBODY = int(np.iinfo(np.int64).min)
+
+
+@dataclass(frozen=True)
+class Population:
+    """Cosines of two persons where nothing is known of the gallery.
+
+    Attributes:
+        mean: in [-1, 1]. deviation: standard deviation, > 0.
+    """
+
+    mean: float
+    deviation: float
+
+    def __post_init__(self) -> None:
+        if not (-1.0 <= self.mean <= 1.0 and 0.0 < self.deviation <= 1.0):
+            raise CalibrationInvalid("Cosines of two persons have a mean in [-1, 1] and a deviation in (0, 1].")
+
+    @classmethod
+    def measured(cls, groups: Iterable[tuple[Embedding, Numbers]]) -> Population:
+        """From images of known persons, every group with the same weight.
+
+        Args:
+            groups: of embeddings float32 (n, dim), of unit length, and persons int64 (n,).
+
+        Raises:
+            CalibrationInvalid: no group has images of two persons.
+        """
+        found = [_strangers_cosines(*group) for group in groups]
+        levels = [(float(cosines.mean()), float(cosines.std())) for cosines in found if len(cosines) > 1]
+        if not levels:
+            raise CalibrationInvalid("A calibration needs images of at least two persons.")
+        mean, deviation = np.mean(levels, axis=0)
+        return cls(float(mean), max(float(deviation), 1e-6))
+
+
+@dataclass(frozen=True, eq=False)
+class Strangers:
+    """One image each of k persons of a gallery, against whom every image is held.
+
+    Attributes:
+        embeddings: float32 (k, dim), of unit length. persons: int64 (k,), each once.
+    """
+
+    embeddings: Embedding
+    persons: Numbers
+
+    @classmethod
+    def of(cls, embeddings: Embedding, persons: Numbers, most: int = COHORT) -> Strangers:
+        """Choose from images float32 (n, dim) of persons int64 (n,), see `chosen`."""
+        rows = chosen(persons, np.arange(len(persons)), most)
+        return cls(embeddings[rows], persons[rows])
+
+
+def chosen(persons: Numbers, ids: Numbers, most: int = COHORT) -> Numbers:
+    """Choose up to `most` persons as if by lot, and of each the image with the lowest id.
+
+    The lot is a hash of the person's number (splitmix64, Steele et al. 2014), so the same gallery always gives the
+    same choice, and few change when it grows.
+
+    Args:
+        persons: int64 (n,). ids: int64 (n,), of the images.
+
+    Returns:
+        Positions int64 (k,), in the order of the lot.
+    """
+    order = np.lexsort((ids, persons))
+    first = order[np.unique(persons[order], return_index=True)[1]]
+    lots = persons[first].astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    lots = (lots ^ (lots >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    lots = (lots ^ (lots >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(first[np.argsort(lots ^ (lots >> np.uint64(31)))[:most]], dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """How alike each of n images is to strangers: mean and standard deviation of the cosines, float64 (n,)."""
+
+    mean: Floats
+    deviation: Floats
+
+    def scores(self, cosines: npt.NDArray[np.floating]) -> Floats:
+        """Standard scores (n,) of cosines (n,)."""
+        return np.asarray((cosines - self.mean) / self.deviation, dtype=np.float64)
+
+
+def levels(embeddings: Embedding, persons: Numbers, strangers: Strangers | None, population: Population) -> Levels:
+    """Hold images against strangers; their own person, where it is among them, is left out.
+
+    What is known of the population counts as much as `KNOWN_BEFORE` strangers, and alone where there are none.
+
+    Args:
+        embeddings: float32 (n, dim), of unit length. persons: int64 (n,), as in `strangers`; `NOBODY` for no label.
+        strangers: of the gallery; None without one.
+    """
+    n, before = len(embeddings), float(KNOWN_BEFORE)
+    if strangers is None or not len(strangers.persons):
+        return Levels(np.full(n, population.mean), np.full(n, population.deviation))
+    if n > _BLOCK:
+        blocks = [slice(start, start + _BLOCK) for start in range(0, n, _BLOCK)]
+        found = [levels(embeddings[block], persons[block], strangers, population) for block in blocks]
+        return Levels(*(np.concatenate([getattr(one, name) for one in found]) for name in ("mean", "deviation")))
+    cosines = (embeddings @ strangers.embeddings.T).astype(np.float64)
+    used = persons[:, None] != strangers.persons[None, :]
+    count = used.sum(axis=1)
+    mean = np.where(used, cosines, 0.0).sum(axis=1) / np.maximum(count, 1)
+    squares = np.where(used, (cosines - mean[:, None]) ** 2, 0.0).sum(axis=1)
+    return Levels(
+        (count * mean + before * population.mean) / (count + before),
+        np.sqrt((squares + before * population.deviation**2) / (count + before)),
+    )
+
+
+def symmetric(cosines: npt.NDArray[np.floating], one: Levels, other: Levels) -> Floats:
+    """The mean of both images' standard scores (n,) of cosines (n,): 0 is as alike as strangers, by deviations.
+
+    Source: S-norm; Kenny 2010, Bayesian speaker verification with heavy-tailed priors, Odyssey.
+    """
+    return 0.5 * (one.scores(cosines) + other.scores(cosines))
+
+
+def _strangers_cosines(embeddings: Embedding, persons: Numbers) -> Floats:
+    first, second = np.triu_indices(len(embeddings), k=1)
+    apart = persons[first] != persons[second]
+    return np.asarray((embeddings @ embeddings.T)[first[apart], second[apart]], dtype=np.float64)

@@ -1,0 +1,65 @@
+"""Cosines in deviations above strangers, worked out by hand; the choice of strangers does not depend on luck."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from retrieval.errors import CalibrationInvalid
+from retrieval.normalisation import KNOWN_BEFORE, NOBODY, Population, Strangers, chosen, levels, symmetric
+
+POPULATION = Population(0.1, 0.2)
+EYE = np.eye(3, dtype=np.float32)
+
+
+def test_without_strangers_the_population_stands_for_them() -> None:
+    found = levels(EYE[:2], np.array([1, 2]), None, POPULATION)
+    assert found.mean.tolist() == [0.1, 0.1] and found.deviation.tolist() == [0.2, 0.2]
+    assert symmetric(np.array([0.5, 0.1]), found, found) == pytest.approx([2.0, 0.0])
+
+
+def test_levels_by_hand_with_ones_own_person_left_out() -> None:
+    strangers = Strangers(EYE, np.array([1, 2, 3]))
+    found = levels(EYE[:1], np.array([1]), strangers, POPULATION)
+    # The cosines with persons 2 and 3 are 0; what is known before counts for KNOWN_BEFORE strangers.
+    assert found.mean[0] == pytest.approx(KNOWN_BEFORE * 0.1 / (2 + KNOWN_BEFORE))
+    assert found.deviation[0] == pytest.approx(np.sqrt(KNOWN_BEFORE * 0.04 / (2 + KNOWN_BEFORE)))
+    everybody = levels(EYE[:1], np.array([NOBODY]), strangers, POPULATION)
+    assert everybody.mean[0] == pytest.approx((1.0 + KNOWN_BEFORE * 0.1) / (3 + KNOWN_BEFORE))
+
+
+def test_both_images_count_the_same() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(40, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    strangers = Strangers(vectors[2:], np.arange(2, 40))
+    one, other = (levels(vectors[i : i + 1], np.array([i]), strangers, POPULATION) for i in (0, 1))
+    cosine = np.array([0.4])
+    assert symmetric(cosine, one, other) == pytest.approx(symmetric(cosine, other, one))
+
+
+def test_strangers_are_one_image_of_each_person_and_the_same_in_any_order() -> None:
+    rng = np.random.default_rng(0)
+    persons = rng.integers(1, 500, 2000)
+    ids = np.arange(2000)
+    found = chosen(persons, ids, most=100)
+    assert len(found) == len(np.unique(persons[found])) == 100
+    assert all(ids[row] == ids[persons == persons[row]].min() for row in found)
+    order = rng.permutation(2000)
+    again = chosen(persons[order], ids[order], most=100)
+    assert ids[order][again].tolist() == ids[found].tolist()
+
+
+def test_few_strangers_change_when_the_gallery_grows() -> None:
+    small, large = np.arange(1, 1001), np.arange(1, 1101)
+    before, after = (set(persons[chosen(persons, persons, 100)]) for persons in (small, large))
+    assert len(before & after) > 80
+
+
+def test_population_gives_every_group_the_same_weight() -> None:
+    near = np.array([[1, 0], [1, 0], [1, 0]], np.float32)
+    far = np.array([[1, 0], [0, 1], [-1, 0]], np.float32)
+    found = Population.measured([(near, np.arange(3)), (np.repeat(far, 2, axis=0), np.repeat(np.arange(3), 2))])
+    assert found.mean == pytest.approx((1.0 + (0 - 1 + 0) / 3) / 2, abs=1e-6)
+    with pytest.raises(CalibrationInvalid):
+        Population.measured([(near, np.zeros(3, np.int64))])
