@@ -27,6 +27,7 @@ SUMMARIES = {
     "evaluate": "Measure how well persons are recognised in images of known patients.",
     "bench": "Measure published methods and this product's side by side.",
     "replay": "Measure what the whole system finds in a stream with planted errors.",
+    "calibrate": "Fit the probability that two images show one person.",
     "dead-letters": "Images that were given up, and another try for them.",
     "messages": "Messages about alerts that wait or were given up, and another try for them.",
     "user": "Add, list or disable users of the dashboard.",

@@ -201,6 +201,13 @@ class IndexOptions(Section):
         return self
 
 
+class CalibrationOptions(Section):
+    """What a similarity is worth."""
+
+    file: str
+    min_patients: int = Field(ge=20)
+
+
 class VerdictOptions(Section):
     """Rates before any image is seen, and the alert budget."""
 
@@ -334,6 +341,7 @@ class Settings(Section):
     decoding: Decoding
     encoder: EncoderOptions
     index: IndexOptions
+    calibration: CalibrationOptions
     verdict: VerdictOptions
     audit: AuditOptions
     web: Web

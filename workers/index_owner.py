@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -75,9 +76,12 @@ def network_at_work(settings: Settings) -> Network:
     """
     weights = find_weights(settings.encoder.weights)
     card, model_id = read_card(weights), model_id_of(weights)
-    calibration = Calibration.load(calibration_beside(weights))
+    own = settings.calibration.file
+    calibration = Calibration.load(Path(own) if own else calibration_beside(weights))
     if calibration.model_id != model_id:
-        raise CalibrationInvalid(f"The calibration beside {weights} belongs to other weights; fit it again.")
+        raise CalibrationInvalid(
+            f"The calibration {own or f'beside {weights}'} belongs to other weights; run `lungprint calibrate`."
+        )
     verifier = read_verifier(weights, card.embedding_dim)
     return Network(model_id, card.embedding_dim, card.bits, Comparer(calibration, verifier))
 

@@ -25,7 +25,8 @@ Bools = npt.NDArray[np.bool_]
 # One that is felt makes the curve flat, and a flat curve outweighs no gallery: with 1.0, most misfiled images that look
 # like somebody else were called consistent.
 _STRENGTH = 100.0
-_FOLDS = 5
+# Parts of the patients, each left out in turn.
+FOLDS = 5
 _POINTS = 128
 # Cosine of two images that are the same: no score can be higher than theirs.
 _IDENTICAL = 1.0
@@ -74,7 +75,7 @@ class Sample:
     def parts(self) -> list[tuple[Sample, Sample]]:
         """Pairs of some patients to fit on, and those of the other patients to judge by, in turn."""
         found = []
-        for fold in range(_FOLDS):
+        for fold in range(FOLDS):
             inside = self.folds == fold
             rest, part = self.chosen(~inside.any(axis=1)), self.chosen(inside.all(axis=1))
             if all(some.same.any() and not some.same.all() for some in (rest, part)):
@@ -170,7 +171,7 @@ def even_odds(pairs: Pairs) -> Floats:
     return weights
 
 
-def folds_of(pairs: Pairs, folds: int = _FOLDS) -> npt.NDArray[np.int64]:
+def folds_of(pairs: Pairs, folds: int = FOLDS) -> npt.NDArray[np.int64]:
     """To which part of the patients both patients of each pair belong: int64 (m, 2), from 0.
 
     Patients with several images are dealt out first, so that every part has its share of them.

@@ -45,11 +45,14 @@ def fit_tail(pairs: Mapping[str, Pairs], scores: Mapping[str, Floats], shares: M
     levels = np.append(_COUNTED[body > _COUNTED], body)
     quantiles = weighted_quantiles(values, once, levels)
     draws: list[Draw] = []
-    while len(draws) < _DRAWS:
+    for _ in range(_DRAWS):
         drawn, weights = _impostors(pairs, scores, shares, rng)
         above = (drawn > quantiles[-1]) & (weights > 0)
-        if above.sum() >= _LEAST_EXCEEDING // 2:
+        if len(np.unique(drawn[above])) >= _LEAST_EXCEEDING // 2:
             draws.append(_fit(drawn[above] - quantiles[-1], weights[above]))
+    if not draws:
+        # Scores with hardly a value above the threshold tell no shape: an exponential tail of their own spread.
+        draws.append(Draw(1.0 / (len(values) + 1), 0.0, max(float(values.std()), 1e-6)))
     return ImpostorTail(tuple(quantiles.tolist()), tuple((1.0 - levels).tolist()), tuple(draws))
 
 
