@@ -84,7 +84,9 @@ def _drawn(images: dict[int, int], most: int, seed: int) -> list[int]:
     return chosen
 
 
-def _rows(session: Session, ids: Sequence[int], model_id: str) -> Iterator[tuple[int, int, int, str, str, datetime]]:
+def _rows(
+    session: Session, ids: Sequence[int], model_id: str
+) -> Iterator[tuple[int, int, int, str, str, datetime | None]]:
     for start in range(0, len(ids), MOST_VALUES):
         query = (
             select(
@@ -102,8 +104,8 @@ def _rows(session: Session, ids: Sequence[int], model_id: str) -> Iterator[tuple
             .where(Instance.id.in_(ids[start : start + MOST_VALUES]), Code.model_id == model_id)
             .order_by(Instance.id)
         )
-        for row in session.execute(query):
-            yield tuple(row)
+        for number, person, study, view, born, taken in session.execute(query):
+            yield number, person, study, view, born, taken
 
 
 def _codes(session: Session, ids: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
