@@ -104,8 +104,7 @@ def _rows(
             .where(Instance.id.in_(ids[start : start + MOST_VALUES]), Code.model_id == model_id)
             .order_by(Instance.id)
         )
-        for number, person, study, view, born, taken in session.execute(query):
-            yield number, person, study, view, born, taken
+        yield from session.execute(query).tuples()
 
 
 def _codes(session: Session, ids: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
