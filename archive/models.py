@@ -450,6 +450,16 @@ class RetrievedDay(Base):
     series: Mapped[int] = mapped_column(default=0)
 
 
+class AuditExport(Base):
+    """How far one receiver of audit messages has got: the last event and the last image that it was told of."""
+
+    __tablename__ = "audit_exports"
+
+    receiver: Mapped[str] = mapped_column(String(16), primary_key=True)
+    event_pk: Mapped[int] = mapped_column(default=0)
+    instance_pk: Mapped[int] = mapped_column(default=0)
+
+
 class BackfilledFile(Base):
     """A file that a backfill has dealt with, so that it can go on where it stopped; paths may name patients."""
 

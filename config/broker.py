@@ -25,7 +25,7 @@ class Task(StrEnum):
 
     ENCODE(instance id), MATCH(instance id), SIMILAR({"instance": id} or {"embedding": base64, "code": base64}, k),
     ALIGN({"first": id, "second": id}), NOTIFY(notification id), COMMIT(commitment id), RECONCILE(), REFRESH(),
-    SNAPSHOT(), PREVIEW(instance id), PRIORS().
+    SNAPSHOT(), PREVIEW(instance id), PRIORS(), AUDIT_MESSAGES().
     """
 
     ENCODE = "encode.image"
@@ -36,6 +36,7 @@ class Task(StrEnum):
     NOTIFY = "notify.send"
     COMMIT = "notify.commit"
     RECONCILE = "maintenance.reconcile"
+    AUDIT_MESSAGES = "maintenance.audit-messages"
     REFRESH = "encode.refresh"
     PREVIEW = "maintenance.preview"
     PRIORS = "maintenance.priors"
@@ -50,6 +51,7 @@ ROUTES = {
     Task.NOTIFY: Queue.NOTIFY,
     Task.COMMIT: Queue.NOTIFY,
     Task.RECONCILE: Queue.MAINTENANCE,
+    Task.AUDIT_MESSAGES: Queue.MAINTENANCE,
     Task.REFRESH: Queue.ENCODE,
     Task.PREVIEW: Queue.MAINTENANCE,
     Task.PRIORS: Queue.MAINTENANCE,

@@ -46,6 +46,11 @@ class DataDir:
         return self.root / "outgoing"
 
     @property
+    def audit_messages(self) -> Path:
+        """DICOM audit messages, a file for each day."""
+        return self.root / "audit-messages"
+
+    @property
     def previews(self) -> Path:
         """JPEG previews for the dashboard; a cache."""
         return self.root / "previews"
@@ -101,6 +106,7 @@ class DataDir:
             self.incoming,
             self.quarantine,
             self.outgoing,
+            self.audit_messages,
             self.previews,
             self.index,
             self.audit,

@@ -325,6 +325,22 @@ class Hl7(Section):
         return "0.0.0.0" if self.peers else "127.0.0.1"
 
 
+class Atna(Section):
+    """Audit messages to other systems."""
+
+    file: bool
+    syslog_host: str
+    syslog_port: Port
+    syslog_tls: bool
+    syslog_ca_file: str
+    site: str
+
+    @property
+    def is_on(self) -> bool:
+        """Whether audit messages go anywhere."""
+        return self.file or bool(self.syslog_host)
+
+
 class Log(Section):
     """What is written to the log."""
 
@@ -353,6 +369,7 @@ class Settings(Section):
     email: Email
     results: Results
     hl7: Hl7
+    atna: Atna
     log: Log
 
     @model_validator(mode="after")

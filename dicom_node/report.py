@@ -122,7 +122,7 @@ def _measurements(subject: Subject, images: list[Dataset]) -> MeasurementsAndQua
             name=MODEL, version=version("lungprint"), parameters=[f"weights {subject.weights}"]
         ),
         measurements=measurements,
-        qualitative_evaluations=[QualitativeEvaluation(ALERT_KIND, KINDS[subject.kind])],
+        qualitative_evaluations=[QualitativeEvaluation(ALERT_KIND, KINDS[subject.kind.finding])],
         source_images=[SourceImageForMeasurementGroup(image.SOPClassUID, image.SOPInstanceUID) for image in images],
     )
     group[0].ContentSequence.append(

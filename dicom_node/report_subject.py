@@ -125,4 +125,4 @@ def sentence(subject: Subject) -> str:
         AlertKind.DUPLICATE_RECORD: "The image looks like an image filed under another Patient ID; the two records may "
         "be one person.",
         AlertKind.DUPLICATE_IMAGE: "The same image, or another one with its identifiers, is filed elsewhere.",
-    }[subject.kind] + " Nobody has checked this yet. Not for diagnosis."
+    }[subject.kind.finding] + " Nobody has checked this yet. Not for diagnosis."

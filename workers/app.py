@@ -14,7 +14,7 @@ from config.errors import ConfigurationError
 from config.paths import DataDir, data_dir
 from config.settings import load_settings
 from retrieval.errors import DeviceFailed, IndexUnavailable
-from workers import align, commit, fetch, maintenance, match, notify, similar
+from workers import align, audit_delivery, commit, fetch, maintenance, match, notify, similar
 from workers.batching import EncodeBatches, ids_of
 from workers.readiness import write_ready_file
 from workers.resources import Resources
@@ -31,6 +31,13 @@ def _system_folder() -> DataDir:
 
 _folder = _system_folder()
 _settings = load_settings(_folder.root)
+# What beat asks for again and again, where the site wants it.
+_REGULAR = {
+    Task.RECONCILE: True,
+    Task.REFRESH: True,
+    Task.PRIORS: bool(_settings.priors.peer),
+    Task.AUDIT_MESSAGES: _settings.atna.is_on,
+}
 app = celery_app(_settings, _folder)
 app.conf.update(
     worker_enable_remote_control=False,
@@ -41,7 +48,8 @@ app.conf.update(
             "schedule": _settings.workers.reconcile_seconds,
             "options": {"expires": _settings.workers.reconcile_seconds},
         }
-        for task in (Task.RECONCILE, Task.REFRESH, *([Task.PRIORS] if _settings.priors.peer else []))
+        for task, on in _REGULAR.items()
+        if on
     },
 )
 resources = Resources(app, _settings, _folder)
@@ -105,6 +113,12 @@ def refresh() -> None:
 def reconcile() -> None:
     """Hand on whatever is due."""
     maintenance.reconcile(resources.database, resources.length, resources.send)
+
+
+@app.task(name=str(Task.AUDIT_MESSAGES))
+def deliver_audit_messages() -> None:
+    """Bring audit messages to those who keep them."""
+    audit_delivery.deliver(resources.database, _settings, _folder)
 
 
 @app.task(name=str(Task.PREVIEW))
