@@ -143,6 +143,12 @@ def retry(session: Session, notification_id: int) -> bool:
     return True
 
 
+def unsent(session: Session, uuids: Collection[str]) -> set[str]:
+    """Those of these messages that wait or were given up."""
+    found = select(Notification.uuid).where(Notification.uuid.in_(uuids), Notification.state != NotificationState.SENT)
+    return set(session.scalars(found))
+
+
 def list_messages(session: Session, states: Collection[NotificationState], most: int = 1000) -> list[dict[str, Any]]:
     """Messages in some states as other programs read them, the oldest first; times are ISO 8601 in UTC."""
     query = select(Notification).where(Notification.state.in_(states)).order_by(Notification.id).limit(most)

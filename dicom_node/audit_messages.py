@@ -96,6 +96,7 @@ KINDS: dict[AuditAction, _Kind | None] = {
     AuditAction.DEAD_LETTER_RETRIED: _UPDATE_IMAGE,
     AuditAction.RESULT_SENT: _Kind(Event.INSTANCES_TRANSFERRED, "R"),
     AuditAction.AUDIT_VIEWED: _Kind(Event.AUDIT_LOG_USED, "R"),
+    AuditAction.PURGED: _Kind(Event.PATIENT_RECORD, "D"),
     AuditAction.USER_CREATED: _Kind(Event.SECURITY_ALERT, "E", "0", _USER_CHANGED),
     AuditAction.USER_CHANGED: _Kind(Event.SECURITY_ALERT, "E", "0", _USER_CHANGED),
     # Pages without patients, for which the standard has no event.

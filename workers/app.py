@@ -113,6 +113,7 @@ def refresh() -> None:
 def reconcile() -> None:
     """Hand on whatever is due."""
     maintenance.reconcile(resources.database, resources.length, resources.send)
+    maintenance.sweep_outgoing(resources.database, _folder)
 
 
 @app.task(name=str(Task.AUDIT_MESSAGES))

@@ -13,6 +13,7 @@ from archive.files import ImageFiles
 from archive.models import Instance
 from archive.states import ImageState
 from config.broker import Queue, Task
+from config.paths import DataDir
 from config.settings import Settings
 from workers.decode_pool import DecodePool
 from workers.decoder import Order, Unreadable
@@ -64,6 +65,18 @@ def reconcile(database: Database, length: Length, send: Send) -> int:
             with database.write() as session:
                 messages.postpone(session, ids, HANDED_ON_SECONDS)
     return handed_on
+
+
+def sweep_outgoing(database: Database, folder: DataDir) -> int:
+    """Remove objects for the PACS whose message was sent, or purged with its patient; returns how many."""
+    found = {path.stem: path for path in folder.outgoing.glob("*.dcm")}
+    if not found:
+        return 0
+    with database.read() as session:
+        needed = notifications.unsent(session, found.keys())
+    for name in found.keys() - needed:
+        found[name].unlink(missing_ok=True)
+    return len(found.keys() - needed)
 
 
 def refresh(database: Database, settings: Settings, model_id: str, length: Length, send: Send) -> int:

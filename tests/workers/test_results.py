@@ -30,6 +30,7 @@ from tests.peers import dciodvfy, orthanc, storescp
 from tests.reporting import OTHER, OWN, radiograph
 from tests.system.running import free_port
 from workers.delivery import Desk
+from workers.maintenance import sweep_outgoing
 from workers.notify import notify
 
 
@@ -148,6 +149,21 @@ def test_a_pacs_that_stays_away_makes_a_dead_letter_that_keeps_the_object(
     dead = row(database, number)
     assert dead.state is NotificationState.DEAD and "cannot be reached" in dead.reason
     assert len(list(folder.outgoing.iterdir())) == 1
+
+
+def test_objects_that_nobody_waits_for_are_swept_away(
+    database: Database, folder: DataDir, messages: dict[Channel, int]
+) -> None:
+    away = with_pacs(folder, free_port())
+    for number in messages.values():
+        assert not notify(desk(database, folder, away), number)
+    assert sweep_outgoing(database, folder) == 0
+    with database.write() as session:
+        # As a purge of the patient does.
+        session.delete(session.get_one(Notification, messages[Channel.REPORT]))
+    kept = row(database, messages[Channel.CAPTURE]).uuid
+    assert sweep_outgoing(database, folder) == 1
+    assert [path.stem for path in folder.outgoing.iterdir()] == [kept]
 
 
 def test_a_pacs_that_takes_implicit_vr_alone_gets_it_so(
