@@ -162,6 +162,39 @@ def test_a_snapshot_that_cannot_be_written_stops_nothing(
     owner.close()
 
 
+def test_images_are_found_by_several_threads_while_others_join(
+    crowd: Crowd, database: Database, settings: Settings, folder: DataDir
+) -> None:
+    """hnswlib must not be searched while it takes an image or moves its memory; here it grows past its first room."""
+    owner = open_owner(database, settings, folder, NETWORK)
+    ids = np.arange(1, COUNT + 1)
+    vectors = owner.embeddings(ids)
+    wrong: list[int] = []
+    done = threading.Event()
+
+    def look(offset: int) -> None:
+        for turn in range(100_000):
+            row = (turn + offset) % COUNT
+            if int(owner.search(vectors[row], 1).ids[0]) != ids[row]:
+                wrong.append(row)
+            if done.is_set():
+                return
+
+    threads = [threading.Thread(target=look, args=(7 * number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    others = Crowd(seed=1)
+    for start in range(1000, 3000, 100):
+        with owner._lock:
+            owner.index.add(np.arange(start, start + 100), np.stack([others.embedding(start + i) for i in range(100)]))
+    added = [add_one(owner, database, crowd, person) for person in range(100, 105)]
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong and all(number in owner.index for number in added)
+    owner.close()
+
+
 def test_an_image_that_joins_twice_is_there_once(
     crowd: Crowd, database: Database, settings: Settings, folder: DataDir
 ) -> None:

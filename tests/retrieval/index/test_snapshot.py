@@ -10,16 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from retrieval.errors import SnapshotInvalid
-from retrieval.index import ExactIndex, GalleryIndex, HnswIndex
+from retrieval.index import ExactIndex, GalleryIndex, HnswIndex, LshIndex
 from retrieval.index.snapshot import discard, load_snapshot, snapshots, write_snapshot
 
 DIM = 16
 Maker = Callable[[], GalleryIndex]
-every_kind = pytest.mark.parametrize(
-    ("kind", "make"), [("exact", lambda: ExactIndex(DIM)), ("hnsw", lambda: HnswIndex(DIM))], ids=["exact", "hnsw"]
-)
+KINDS: dict[str, Maker] = {
+    "exact": lambda: ExactIndex(DIM),
+    "hnsw": lambda: HnswIndex(DIM),
+    "lsh": lambda: LshIndex(DIM),
+}
+every_kind = pytest.mark.parametrize(("kind", "make"), list(KINDS.items()), ids=list(KINDS))
 
 
 def filled(make: Maker, count: int = 200) -> GalleryIndex:
@@ -90,6 +95,45 @@ def test_a_single_changed_byte_is_noticed(kind: str, make: Maker, tmp_path: Path
         (changed / file.name).write_bytes(content)
         with pytest.raises(SnapshotInvalid, match=r"damaged"):
             load_snapshot(make(), kind, "model", changed)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A snapshot of each kind."""
+    folder = tmp_path_factory.mktemp("whole")
+    return {kind: write_snapshot(filled(make), kind, "model", folder / kind) for kind, make in KINDS.items()}
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    kind=st.sampled_from(sorted(KINDS)),
+    which=st.integers(0, 3),
+    place=st.floats(0, 1, exclude_max=True),
+    damage=st.sampled_from(["cut", "flipped", "zeroed", "longer"]),
+    bit=st.integers(0, 7),
+)
+def test_a_snapshot_torn_at_any_byte_is_refused(
+    whole: dict[str, Path], kind: str, which: int, place: float, damage: str, bit: int
+) -> None:
+    files = sorted(whole[kind].iterdir())
+    file = files[which % len(files)]
+    good = file.read_bytes()
+    at = int(place * len(good))
+    bad = {
+        "cut": good[:at],
+        "flipped": good[:at] + bytes([good[at] ^ 1 << bit]) + good[at + 1 :],
+        "zeroed": good[:at] + bytes(len(good) - at),
+        "longer": good + good[at : at + 1],
+    }[damage]
+    # A manifest may end in white space; anything else is a change.
+    if bad == good or (file.name == "manifest.json" and bad.strip() == good):
+        return
+    file.write_bytes(bad)
+    try:
+        with pytest.raises(SnapshotInvalid):
+            load_snapshot(KINDS[kind](), kind, "model", whole[kind])
+    finally:
+        file.write_bytes(good)
 
 
 def test_a_snapshot_of_another_network_or_kind_is_refused(tmp_path: Path) -> None:
