@@ -37,7 +37,12 @@ class ImageSocket(AssociationSocket):
 
     def __init__(self, assoc: Association, client_socket: socket.socket, idle_seconds: float | None) -> None:
         client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        client_socket.settimeout(idle_seconds)
+        self._secured = isinstance(client_socket, ssl.SSLSocket)
+        # What is sent over a plain connection has the kernel's time-out, since Python's own asks before each call.
+        client_socket.settimeout(idle_seconds if self._secured else None)
+        seconds, fraction = divmod(idle_seconds or 0.0, 1.0)
+        time_out = struct.pack("ll", int(seconds), int(fraction * 1e6))
+        client_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, time_out)
         super().__init__(assoc, client_socket)
         self._idle_seconds = idle_seconds
         self._poll = select.poll()
@@ -74,13 +79,12 @@ class ImageSocket(AssociationSocket):
         Raises:
             OSError: the connection is broken.
         """
-        if not self._arrived(seconds):
-            return False
         self._make_room()
         with memoryview(self._memory)[self._end :] as room:
-            count = self._open_socket.recv_into(room)
+            count = self._read_into(room, seconds)
+        if count is None:
+            return False
         self._end += count
-        self._acknowledge()
         return True if count else None
 
     def recv(self, nr_bytes: int) -> bytearray:
@@ -97,13 +101,14 @@ class ImageSocket(AssociationSocket):
         self.use(filled)
         with memoryview(result) as view:
             while filled < nr_bytes:
-                if until is not None and not self._arrived(until - time.monotonic()):
+                count = self._read_into(view[filled:], None if until is None else until - time.monotonic())
+                if count is None:
+                    if until is None or time.monotonic() < until:
+                        continue
                     raise TimeoutError("the peer did not finish what it had begun to send")
-                count = self._open_socket.recv_into(view[filled:])
                 if count == 0:
                     break
                 filled += count
-                self._acknowledge()
         return result if filled == nr_bytes else result[:filled]
 
     def forget(self) -> None:
@@ -113,12 +118,27 @@ class ImageSocket(AssociationSocket):
         if memory:
             _idle_memory.append(memory)
 
-    def _arrived(self, seconds: float) -> bool:
+    def _read_into(self, room: memoryview, seconds: float | None) -> int | None:
+        """Read what has come, 0 bytes at the end; None when nothing comes within so many seconds."""
+        connection = self._open_socket
+        if not self._secured:
+            try:
+                return connection.recv_into(room, 0, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                self._acknowledge()
+        if not self._arrived(seconds):
+            return None
+        try:
+            return connection.recv_into(room, 0, 0 if self._secured else socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+
+    def _arrived(self, seconds: float | None) -> bool:
         if self.socket is None:
             return False
         if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
             return True
-        return bool(self._poll.poll(max(0.0, seconds) * 1000))
+        return bool(self._poll.poll(None if seconds is None else max(0.0, seconds) * 1000))
 
     @property
     def _open_socket(self) -> socket.socket:
