@@ -81,7 +81,7 @@ def test_the_same_bytes_again_change_nothing(sender: Sender, folder: DataDir, da
 def test_other_bytes_under_one_uid_become_a_variant_and_one_alert(
     sender: Sender, folder: DataDir, database: Database
 ) -> None:
-    first, second = radiograph(1), radiograph(1, PatientID="OTHER")
+    first, second = radiograph(1), radiograph(1, StudyDescription="other")
     assert [sender.send(image) for image in (first, second, second, first)] == [0, 0, 0, 0]
     with database.read() as session:
         instance, variant, alert = (
@@ -93,8 +93,7 @@ def test_other_bytes_under_one_uid_become_a_variant_and_one_alert(
         assert dataset_bytes(ImageFiles(folder).path(instance.file_sha256)) == encoded(first)
         assert dataset_bytes(ImageFiles(folder).path(variant.file_sha256)) == encoded(second)
         assert alert.kind is AlertKind.DUPLICATE_IMAGE and alert.evidence == {"cause": "uid_conflict"}
-        assert alert.patient.patient_id == "OTHER" and alert.other_patient is not None
-        assert alert.other_patient.patient_id == "PID1"
+        assert alert.patient.patient_id == "PID1" and alert.other_instance_pk == instance.id
 
 
 @pytest.mark.parametrize(
