@@ -96,12 +96,14 @@ def _found(drawn: LargeArchive, findings: list[dict[str, str]], conditions: str)
     label = {row for kind, row in images if kind in ("audit_wrong_patient", "audit_prior_mismatch")}
     again = {row for kind, row in images if kind == "audit_duplicate_image"}
     doubled = {frozenset((int(p), int(drawn.shown.max()) + 1 + i)) for i, p in enumerate(drawn.doubled)}
-    # Only an image with others of its patient or of the person shown can be told to be misfiled.
+    # The only image under its label may as well be the first of a second record; that is how it is found then.
     misfiled = set(drawn.misfiled.tolist())
+    mixed = {row: frozenset((int(drawn.filed[row]), int(drawn.shown[row]))) for row in misfiled}
+    label |= {row for row, labels in mixed.items() if labels in records}
     rows = []
     for name, planted, seen in (
-        ("misfiled images", misfiled, label),
-        ("second records", doubled, records),
+        ("misfiled images, as such or as a second record", misfiled, label),
+        ("second records", doubled, records - set(mixed.values())),
         ("pixels filed again", set(drawn.again.tolist()), again),
     ):
         rows.append(Row("audit", f"{name}, planted", len(planted), "", conditions))
@@ -129,7 +131,9 @@ def _peers(drawn: LargeArchive, part: int, threads: int) -> list[Row]:
             raise click.ClickException(f"{name} finds {len(one.pairs ^ ours.pairs)} other pairs than PairScan.")
         rows.append(Row("audit", f"all pairs by {name}, by the clock", one.wall, "s", conditions))
         rows.append(Row("audit", f"all pairs by {name}, processor time", one.processor, "s", conditions))
-        rows.append(Row("audit", f"PairScan / {name}, processor time", ours.processor / one.processor, "", conditions))
+        if one is not ours:
+            ratio = ours.processor / one.processor
+            rows.append(Row("audit", f"PairScan / {name}, processor time", ratio, "", conditions))
     return rows
 
 
