@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -26,12 +27,22 @@ MOST_SHOWN = 20
 LEAST_OPEN = 25
 
 
+def _checked_device(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        raise click.BadParameter("choose auto, cpu, cuda, or a GPU by number such as cuda:1.")
+    return value
+
+
 @click.command(epilog=EXIT_CODES)
 @click.option(
     "--csv", "csv_path", type=click.Path(dir_okay=False, path_type=Path), help="Write all findings to a file."
 )
 @click.option("--no-alerts", is_flag=True, help="Only report; raise no alerts.")
-@click.option("--device", help="Where to compare: auto, cpu, cuda, cuda:1; by default the option audit.device.")
+@click.option(
+    "--device",
+    callback=_checked_device,
+    help="Where to compare: auto, cpu, cuda, cuda:1; by default the option audit.device.",
+)
 @click.option("--restart", is_flag=True, help="Begin anew instead of going on where the last audit stopped.")
 @data_dir_option
 @json_option
@@ -89,7 +100,7 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
         "images": outcome.images,
         "persons": outcome.persons,
         "studies": outcome.studies,
-        "least_cosine": outcome.floor,
+        "least_normalised_cosine": outcome.floor,
         "pairs": outcome.pairs,
         "continued": outcome.continued,
     }

@@ -28,16 +28,16 @@ class Plan:
 
     Attributes:
         newest: highest image id looked at; images that arrive later wait for the next audit.
-        floor: least cosine of a pair.
+        floor: least normalised cosine of a pair, None where nothing is compared.
         digest: SHA-256 of the images' ids and persons, the network, the threshold and the size of a block.
     """
 
     newest: int
-    floor: float
+    floor: float | None
     digest: str
 
     @classmethod
-    def of(cls, gallery: AuditGallery, model_id: str, newest: int, floor: float) -> Plan:
+    def of(cls, gallery: AuditGallery, model_id: str, newest: int, floor: float | None) -> Plan:
         """The plan for a gallery."""
         digest = hashlib.sha256(f"{model_id} {floor!r} {ROWS}".encode())
         digest.update(gallery.instance.tobytes())

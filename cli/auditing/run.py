@@ -15,13 +15,15 @@ from archive.whole_gallery import study_count
 from cli.auditing.examine import Examiner
 from cli.auditing.load import load, scope_of
 from cli.auditing.progress import Plan, Progress
+from cli.outcome import InputNotUsable
 from cli.system import System
-from retrieval.audit.floor import best_ratio, least_cosine, least_ratio
+from retrieval.audit.floor import best_ratio, furthest, least_normalised, least_ratio
 from retrieval.audit.gallery import AuditGallery
-from retrieval.audit.pairs import Pairs, PairScan
+from retrieval.audit.pairs import Pairs, PairScan, Scale
 from retrieval.audit.screen import Neighbours, suspects
 from retrieval.audit.settle import settle
-from retrieval.normalisation import levels
+from retrieval.normalisation import Levels
+from retrieval.runtime import place_of
 from retrieval.verdict import Rates
 from workers.index_owner import Network, network_at_work
 
@@ -34,8 +36,8 @@ class Outcome:
 
     Attributes:
         images, persons, studies: what was looked at.
-        floor: least cosine of two images of different persons that were looked at closely; None if in a gallery of
-            this size no two images are alike enough to name anybody.
+        floor: least normalised cosine of two images of different persons that were looked at closely, in deviations
+            above strangers; None if in a gallery of this size no two images are alike enough to name anybody.
         pairs: how many there were.
         continued: whether it went on where an earlier one had stopped.
         findings: what a person should look at, but for pairs of labels of which one has said that they are no error.
@@ -59,19 +61,29 @@ def audit(system: System, progress: Progress, bar: Bar, device: str) -> Outcome:
         device: where to compare, see `retrieval.runtime.place_of`.
     """
     network = network_at_work(system.settings)
+    if place_of(device).type == "cuda" and not torch.cuda.is_available():
+        raise InputNotUsable("There is no GPU that can be used here; choose the device cpu or auto.")
     torch.set_num_threads(system.settings.encoder.threads or os.cpu_count() or 1)
     with system.database.read() as session:
         scope = scope_of(session, network, progress.newest())
         reading = bar.add_task("reading", total=scope.images)
         gallery = load(session, network, scope, lambda count: bar.advance(reading, count))
         studies = study_count(session, network.model_id)
-    floor = _floor(system, network, gallery)
-    continued = progress.begin(Plan.of(gallery, network.model_id, scope.newest, 2.0 if floor is None else floor))
-    pairs = (
-        Pairs.joined([])
-        if floor is None
-        else _compared(PairScan(gallery.embedding, gallery.person, floor, device), progress, bar)
-    )
+    known = gallery.levels(network.comparer.calibration.population)
+    floor = _floor(system, network, gallery, known)
+    plan = Plan.of(gallery, network.model_id, scope.newest, floor)
+    going_on = progress.newest() is not None
+    continued = progress.begin(plan)
+    if going_on and not continued:
+        # What was begun fits the archive no longer; all that is there now is looked at instead.
+        progress.clear()
+        bar.remove_task(reading)
+        return audit(system, progress, bar, device)
+    if floor is None:
+        pairs = Pairs.joined([])
+    else:
+        scale = Scale.of_levels(known.mean, known.deviation)
+        pairs = _compared(PairScan(gallery.embedding, gallery.person, floor, device, scale), progress, bar)
     findings = _judged(system, network, gallery, pairs, bar)
     return Outcome(len(gallery), gallery.persons, studies, floor, len(pairs), continued, findings)
 
@@ -82,16 +94,15 @@ def rates_of(system: System) -> Rates:
     return Rates(options.base_rate, options.duplicate_rate, options.owner_in_gallery)
 
 
-def _floor(system: System, network: Network, gallery: AuditGallery) -> float | None:
+def _floor(system: System, network: Network, gallery: AuditGallery, known: Levels) -> float | None:
     if gallery.persons < 2:
         return None
-    comparer = network.comparer
+    comparer, alike = network.comparer, furthest(known)
     lowest = comparer.calibration.lowest
-    known = levels(gallery.embedding, gallery.person, gallery.strangers, comparer.calibration.population)
-    highest = max(best_ratio(comparer, known), lowest)
+    highest = max(best_ratio(comparer, alike), lowest)
     least = system.settings.verdict.min_probability
     ratio = least_ratio(rates_of(system), least, gallery.persons - 1, lowest, highest)
-    return None if ratio is None else least_cosine(comparer, ratio, known)
+    return None if ratio is None else least_normalised(comparer, ratio, alike)
 
 
 def _compared(scan: PairScan, progress: Progress, bar: Bar) -> Pairs:

@@ -39,52 +39,53 @@ def least_ratio(rates: Rates, min_probability: float, persons: int, lowest: floa
     return None if found is None else max(lowest, found - ADDING_UP)
 
 
-def least_cosine(comparer: Comparer, ratio: float, known: Levels | None = None) -> float | None:
-    """The cosine from which on two images can reach a log likelihood ratio, if all else speaks for one person.
+def least_normalised(comparer: Comparer, ratio: float, highest: float) -> float | None:
+    """The normalised cosine from which on two images can reach a log likelihood ratio, if all else speaks for it.
 
     All else is codes without a differing bit and, where there is a verification head, its answer for two equal
-    embeddings. Two images reach a normalised cosine at a cosine between those at which either would with its like, so
-    none reaches it below the least of these.
+    embeddings.
 
     Args:
-        known: how alike the images are to strangers; by default as the population is.
+        highest: normalised cosine that two images of the gallery can have, see `furthest`; > 0.
 
     Returns:
-        in [-1, 1]; None if no two images can reach it.
+        between -`highest` and `highest`, in deviations above strangers; None if no two images can reach the ratio.
     """
-    found = known or _population(comparer)
-    furthest = _furthest(found)
-    normalised = _first(lambda score: _best_ratio(comparer, score) >= ratio, -furthest, furthest)
-    if normalised is None:
-        return None
-    least = float((found.mean + normalised * found.deviation).min())
-    return None if least > 1.0 else max(least, -1.0)
+    return _first(lambda normalised: best_ratio(comparer, normalised) >= ratio, -highest, highest)
 
 
-def best_ratio(comparer: Comparer, known: Levels | None = None) -> float:
-    """The highest log likelihood ratio that two images can reach; `known` as in `least_cosine`."""
-    return _best_ratio(comparer, _furthest(known or _population(comparer)))
+def least_cosine(comparer: Comparer, ratio: float) -> float | None:
+    """The same as a cosine in [-1, 1], for images of which nothing is known but the calibration's population."""
+    known = comparer.calibration.population
+    found = least_normalised(comparer, ratio, _furthest_of_population(comparer))
+    return None if found is None else max(known.mean + found * known.deviation, -1.0)
 
 
-def _population(comparer: Comparer) -> Levels:
-    population = comparer.calibration.population
-    return Levels(np.array([population.mean]), np.array([population.deviation]))
+def furthest(known: Levels) -> float:
+    """The normalised cosine that two equal images reach at most, of images with these levels."""
+    return float(((1.0 - known.mean) / known.deviation).max(initial=1.0))
 
 
-def _furthest(known: Levels) -> float:
-    """The normalised cosine that two equal images reach at most."""
-    return float(((1.0 - known.mean) / known.deviation).max())
+def best_ratio(comparer: Comparer, normalised: float | None = None) -> float:
+    """The highest log likelihood ratio that two images with this normalised cosine can reach.
 
-
-def _best_ratio(comparer: Comparer, normalised: float) -> float:
+    Args:
+        normalised: by default that of two equal images of which nothing is known but the calibration's population.
+    """
+    likeness = _furthest_of_population(comparer) if normalised is None else normalised
     verified = None
     if comparer.verifier is not None:
         equal = np.zeros((1, comparer.verifier.dim), np.float32)
         equal[0, 0] = 1.0
         verified = comparer.verifier.logits(equal, equal)
     calibration = comparer.calibration
-    score = calibration.score(np.array([normalised]), np.zeros(1, np.int64), verified)
+    score = calibration.score(np.array([likeness]), np.zeros(1, np.int64), verified)
     return float(calibration.log_likelihood_ratio(score)[0])
+
+
+def _furthest_of_population(comparer: Comparer) -> float:
+    known = comparer.calibration.population
+    return furthest(Levels(np.array([known.mean]), np.array([known.deviation])))
 
 
 def _first(holds: Callable[[float], bool], low: float, high: float) -> float | None:

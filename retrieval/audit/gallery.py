@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import AuditImpossible
-from retrieval.normalisation import Strangers, chosen
+from retrieval.normalisation import Levels, Population, Strangers, chosen, levels
 
 Rows = NDArray[np.int64]
+
+_CHUNK = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,19 @@ class AuditGallery:
         labelled = np.flatnonzero(self.person > 0)
         rows = labelled[chosen(self.person[labelled], self.instance[labelled])]
         return Strangers(self.embedding[rows], self.person[rows])
+
+    def levels(self, population: Population) -> Levels:
+        """How alike each image is to `strangers`, some images at a time so that little memory is needed."""
+        parts = [
+            levels(self.embedding[some], self.person[some], self.strangers, population)
+            for start in range(0, len(self), _CHUNK)
+            for some in [slice(start, start + _CHUNK)]
+        ]
+        nothing = np.zeros(0)
+        return Levels(
+            np.concatenate([nothing, *(part.mean for part in parts)]),
+            np.concatenate([nothing, *(part.deviation for part in parts)]),
+        )
 
     @cached_property
     def shown_before(self) -> NDArray[np.bool_]:

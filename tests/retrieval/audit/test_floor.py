@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from retrieval.audit.floor import ADDING_UP, best_ratio, least_cosine, least_ratio
+from retrieval.audit.floor import ADDING_UP, best_ratio, furthest, least_cosine, least_normalised, least_ratio
 from retrieval.comparison import Comparer
+from retrieval.normalisation import Levels
 from retrieval.verdict import Evidence, Person, Rates, judge
 from retrieval.verification import Verifier
 from tests.calibrations import straight
@@ -43,19 +44,29 @@ def test_where_no_match_can_name_anybody_there_is_no_threshold() -> None:
 
 
 @pytest.mark.parametrize("ratio", [-4.0, 0.0, 5.0])
-def test_the_cosine_is_the_least_that_reaches_a_ratio(ratio: float) -> None:
-    comparer = Comparer(CALIBRATION, None)
-    found = least_cosine(comparer, ratio)
-    assert found == pytest.approx((ratio + 8.0) / 24.0, abs=1e-6)
+def test_the_normalised_cosine_is_the_least_that_reaches_a_ratio(ratio: float) -> None:
+    found = least_normalised(Comparer(CALIBRATION, None), ratio, 8.0)
+    assert found == pytest.approx((ratio + 8.0) / 3.0, abs=1e-6)
 
 
 def test_a_ratio_beyond_the_most_alike_images_is_never_reached() -> None:
     comparer = Comparer(CALIBRATION, None)
-    assert best_ratio(comparer) == pytest.approx(11.7)
-    assert least_cosine(comparer, 11.8) is None
+    assert best_ratio(comparer, 8.0) == pytest.approx(11.7)
+    assert least_normalised(comparer, 11.8, 8.0) is None
+    assert least_normalised(comparer, 5.0, 4.0) is None
+
+
+def test_where_nothing_is_known_of_strangers_the_population_tells_the_cosine() -> None:
+    comparer = Comparer(CALIBRATION, None)
+    assert best_ratio(comparer) == best_ratio(comparer, 8.0)
+    assert least_cosine(comparer, 5.0) == pytest.approx(13.0 / 24.0, abs=1e-6)
+
+
+def test_two_equal_images_are_furthest_where_strangers_are_least_alike() -> None:
+    assert furthest(Levels(np.array([0.0, 0.5]), np.array([0.25, 0.25]))) == pytest.approx(4.0)
 
 
 def test_a_verification_head_counts_with_what_it_says_of_equal_images() -> None:
     verifier = Verifier(4, ((np.full((1, 4), -1.0, np.float32), np.array([3.0], np.float32)),))
     calibration = straight("m", 8, -8.0, 10.0, -4.0, -9.0, 20.0, verification=2.0)
-    assert best_ratio(Comparer(calibration, verifier)) == pytest.approx(-8 + 10 + 2 * 3)
+    assert best_ratio(Comparer(calibration, verifier), 1.0) == pytest.approx(-8 + 10 + 2 * 3)
