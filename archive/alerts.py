@@ -10,12 +10,14 @@ from typing import Any
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, joinedload
 
+from archive.budget import AlertBudget, Suspicion
 from archive.models import Alert, Disposition, Instance, Series, now
 from archive.notifications import enqueue
 from archive.priors import IS_RETRIEVED
+from archive.severity import Severity, severity
 from archive.states import AUDIT_KINDS, AlertKind, AlertState
 from config.errors import LungprintError
-from config.settings import Settings, VerdictOptions
+from config.settings import Settings
 
 LONGEST_KEY = 96
 # In the evidence of an alert about an image that was fetched as a prior.
@@ -93,7 +95,7 @@ def raise_alert(
 
     A finding that comes again with a higher probability updates its alert as long as nobody has decided about it; one
     that is already decided stays as it is, and one that had closed by itself comes back. Estimates are OPEN within the
-    alert budget, else HELD (see `_within_budget`); facts (`Finding.is_fact`) are never wrong, so they are always OPEN
+    alert budget, else HELD (see `archive.budget`); facts (`Finding.is_fact`) are never wrong, so they are always OPEN
     and use up no budget. An alert that becomes OPEN gets a message to the webhook, where one is configured.
 
     Args:
@@ -131,7 +133,10 @@ def raise_alert(
         return alert
     if is_history:
         alert.evidence = {**alert.evidence, HISTORY: True}
-    elif alert.state is AlertState.HELD and (finding.is_fact or _within_budget(session, settings.verdict, alert)):
+    elif not finding.is_fact:
+        session.flush()
+        _keep_budget(session, settings)
+    elif alert.state is AlertState.HELD:
         alert.state = AlertState.OPEN
         enqueue(session, settings, alert)
     session.flush()
@@ -155,6 +160,12 @@ def list_alerts(session: Session, states: Collection[AlertState] = ()) -> list[d
     return [alert_json(alert) for alert in session.scalars(query.order_by(Alert.probability.desc(), Alert.id))]
 
 
+def severity_of(alert: Alert) -> Severity:
+    """How much depends on an alert."""
+    across = alert.other_patient_pk is not None and alert.other_patient_pk != alert.patient_pk
+    return severity(alert.kind, alert.probability, across)
+
+
 def alert_json(alert: Alert) -> dict[str, Any]:
     """An alert as other programs read it; `created` is ISO 8601 in UTC."""
     return {
@@ -167,6 +178,7 @@ def alert_json(alert: Alert) -> dict[str, Any]:
         "other_sop_instance_uid": None if alert.other_instance is None else alert.other_instance.sop_instance_uid,
         "state": alert.state.value,
         "created": alert.created_at.isoformat(),
+        "severity": severity_of(alert).value,
     }
 
 
@@ -185,37 +197,43 @@ def is_decided(session: Session, alert: Alert) -> bool:
     return bool(session.scalar(decisions))
 
 
-def _within_budget(session: Session, options: VerdictOptions, alert: Alert) -> bool:
-    """Whether an estimate may be raised now: the list shows the most probable ones that the window allows for.
+def _keep_budget(session: Session, settings: Settings) -> None:
+    """Show the most probable estimates of the window that the budget allows for, and hold the others back.
 
-    The allowance is `alerts_per_1000`/1000 times the whole window, so a burst may use it at once. When it is used up,
-    the least probable alert in the window that nobody has decided about is held back in favour of a more probable one.
+    One that nobody has decided about may leave the list for a more probable one, and comes back when there is room.
     """
-    allowance = int(options.alerts_per_1000 * options.budget_window / 1000)
-    raised = (
-        select(Alert)
-        .where(
-            Alert.created_at >= _window_start(session, options.budget_window),
-            Alert.state != AlertState.HELD,
-            Alert.kind.not_in((AlertKind.DUPLICATE_IMAGE, *AUDIT_KINDS)),
-            Alert.id != alert.id,
-        )
-        .order_by(Alert.probability, Alert.id.desc())
-    )
-    count = session.scalar(select(func.count()).select_from(raised.order_by(None).subquery())) or 0
-    if count < allowance:
-        return True
+    options = settings.verdict
+    budget = AlertBudget(options.alerts_per_1000, options.budget_window)
+    start, studies = _window(session, options.budget_window)
     decided = exists().where(Disposition.alert_pk == Alert.id)
-    weaker = raised.where(Alert.state == AlertState.OPEN, Alert.probability < alert.probability, ~decided)
-    weakest = session.scalar(weaker.limit(1).with_for_update())
-    if weakest is None:
-        return False
-    weakest.state = AlertState.HELD
-    return True
+    rows = session.execute(
+        select(Alert, decided).where(
+            Alert.created_at >= start,
+            Alert.state != AlertState.RESOLVED,
+            Alert.kind.not_in((AlertKind.DUPLICATE_IMAGE, *AUDIT_KINDS)),
+        )
+    )
+    alerts = {alert.id: (alert, kept) for alert, kept in rows if HISTORY not in alert.evidence}
+    waiting = (AlertState.OPEN, AlertState.HELD)
+    suspicions = [
+        Suspicion(number, alert.probability, kept or alert.state not in waiting)
+        for number, (alert, kept) in alerts.items()
+    ]
+    # The study that is judged now is not among those that were.
+    shown = budget.shown(suspicions, studies + 1)
+    for number, (alert, kept) in alerts.items():
+        if kept or alert.state not in waiting or (number in shown) == (alert.state is AlertState.OPEN):
+            continue
+        session.refresh(alert, with_for_update=True)
+        if alert.state in waiting and not is_decided(session, alert):
+            alert.state = AlertState.OPEN if number in shown else AlertState.HELD
+            if number in shown:
+                enqueue(session, settings, alert)
 
 
-def _window_start(session: Session, studies: int) -> datetime:
-    """When the first of the last `studies` studies was matched; the beginning of time while there are fewer.
+def _window(session: Session, studies: int) -> tuple[datetime, int]:
+    """When the first of the last `studies` studies was matched, and how many there are; the beginning of time while
+    there are fewer.
 
     Studies that were fetched as history count neither here nor in the budget.
     """
@@ -231,5 +249,5 @@ def _window_start(session: Session, studies: int) -> datetime:
         for study_pk, matched_at in rows:
             seen.add(study_pk)
             if len(seen) >= studies and matched_at is not None:
-                return matched_at
-    return _BEGINNING
+                return matched_at, studies
+    return _BEGINNING, len(seen)

@@ -147,6 +147,16 @@ def members(session: Session, instance_ids: Collection[int], model_id: str) -> I
     return _collect(rows)
 
 
+def demographics(session: Session, persons: Collection[int]) -> dict[int, tuple[str, str]]:
+    """Sex and birth date of the records that persons are numbered by, "" where unknown; those without Patient ID have
+    none."""
+    found: dict[int, tuple[str, str]] = {}
+    for numbers in _batches(sorted(p for p in persons if p > 0)):
+        rows = session.execute(select(Patient.id, Patient.sex, Patient.birth_date).where(Patient.id.in_(numbers)))
+        found |= {number: (sex, birth_date) for number, sex, birth_date in rows}
+    return found
+
+
 def pages(session: Session, model_id: str, size: int = 10_000) -> Iterator[Page]:
     """Everything that belongs to the gallery: all matched images with codes of a network, `size` at a time by id."""
     last = 0

@@ -60,10 +60,13 @@ def command(states: tuple[str, ...], kinds: tuple[str, ...], data_dir: Path, as_
     if not found:
         click.echo("No alerts.")
         return
-    table = Table("id", "kind", "probability", "labelled", "looks like", "state", "created", box=None, pad_edge=False)
+    table = Table(
+        "id", "severity", "kind", "probability", "labelled", "looks like", "state", "created", box=None, pad_edge=False
+    )
     for alert in found:
         table.add_row(
             str(alert["id"]),
+            alert["severity"],
             alert["kind"],
             f"{alert['probability']:.1%}",
             alert["patient_id"],

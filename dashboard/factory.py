@@ -10,6 +10,7 @@ from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from archive.alerts import severity_of
 from archive.database import open_database
 from archive.states import Role
 from config.broker import celery_app
@@ -79,4 +80,10 @@ def create_app(settings: Settings, folder: DataDir) -> Flask:
 
 
 def _for_every_page() -> dict[str, Any]:
-    return {"me": signed_in(), "Role": Role, "KINDS": wording.KINDS, "STATES": wording.STATES}
+    return {
+        "me": signed_in(),
+        "Role": Role,
+        "KINDS": wording.KINDS,
+        "STATES": wording.STATES,
+        "severity_of": severity_of,
+    }

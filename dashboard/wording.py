@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -168,6 +169,7 @@ def reasons(alert: Alert) -> list[Reason]:
     found = [_own(alert, evidence.get("own") or {})]
     if alert.other_patient is not None and evidence.get("other"):
         found.append(_other(alert, evidence["other"]))
+        found += _chance(alert, evidence["other"])
     return found + _gallery(evidence)
 
 
@@ -189,6 +191,30 @@ def _other(alert: Alert, other: Mapping[str, Any]) -> Reason:
     chance = other.get("best_probability")
     detail = "" if chance is None else f"; the closest of them shows one person with probability {percent(chance)}"
     return Reason(f"Looks like {images} of {name}{detail}.", "against")
+
+
+def _chance(alert: Alert, other: Mapping[str, Any]) -> list[Reason]:
+    """How rare the match is among strangers, who comes next, and what the headers of both records say."""
+    found = []
+    strangers = other.get("expected_strangers")
+    if strangers is not None:
+        often = f"{strangers:.1f}" if strangers >= 0.1 else "fewer than 0.1"
+        found.append(Reason(f"Of all images compared, {often} of strangers would look at least as alike by chance."))
+    best, runner_up = other.get("log_lr"), other.get("runner_up_log_lr")
+    if best is not None and runner_up is not None and best > runner_up:
+        times = math.exp(min(best - runner_up, 20.0))
+        found.append(
+            Reason(
+                f"The next best patient fits {times:,.0f} times less well."
+                if times >= 2
+                else "Another patient fits almost as well."
+            )
+        )
+    header = float(other.get("header_log_lr") or 0.0)
+    if alert.kind.finding is AlertKind.DUPLICATE_RECORD and header:
+        said = "agree, as those of one person do" if header > 0 else "differ, as those of two persons do"
+        found.append(Reason(f"Sex and birth date of both records {said}.", "against" if header > 0 else "for"))
+    return found
 
 
 def _gallery(evidence: Mapping[str, Any]) -> list[Reason]:

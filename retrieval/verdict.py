@@ -51,19 +51,27 @@ class Person:
     Attributes:
         number: the caller's for the person.
         log_ratios: float64 (n,), n ≥ 1: natural-log likelihood ratios, one person against two, one an image.
+        log_header: what sex and birth date say about the two records being one person's, see `retrieval.headers`.
     """
 
     number: int
     log_ratios: NDArray[np.float64]
+    log_header: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.log_ratios.ndim != 1 or not len(self.log_ratios) or not np.all(np.isfinite(self.log_ratios)):
+        finite = np.all(np.isfinite(self.log_ratios)) and math.isfinite(self.log_header)
+        if self.log_ratios.ndim != 1 or not len(self.log_ratios) or not finite:
             raise EvidenceInvalid("A person is compared by at least one image, with finite likelihood ratios.")
 
     @property
     def log_ratio(self) -> float:
         """Log of the mean ratio: every image counts, and having many gives no unfair chance."""
         return float(np.logaddexp.reduce(self.log_ratios) - math.log(len(self.log_ratios)))
+
+    @property
+    def log_record_ratio(self) -> float:
+        """Evidence that the label's record and this one are one person's: images and headers together."""
+        return self.log_ratio + self.log_header
 
 
 @dataclass(frozen=True)
@@ -127,9 +135,13 @@ def judge(evidence: Evidence, rates: Rates, min_probability: float) -> Verdict:
     search did not find count as 0, so a larger gallery asks for a better match), β, δ, γ the rates in their order:
 
         right label                              (1 − β − δ) · L
-        the person has a second record           δ · L · g
+        the person has a second record           δ · L · h
         misfiled, its owner is in the gallery    β · γ · g
         misfiled, its owner is not               β · (1 − γ)
+
+    h is g with every person's ratio multiplied by what the headers of the two records say: a misfiled image carries the
+    header of its label, so headers speak about second records alone. A verdict needs evidence for it: an error that is
+    less probable than before looking is none, whatever `min_probability` allows.
 
     Without priors L is 1, and no prior can disagree: the first and last are one, *first seen*, and a match elsewhere,
     misfiled or not, says that label and match may be one person. The same pixels twice are a fact, and not weighed.
@@ -141,31 +153,50 @@ def judge(evidence: Evidence, rates: Rates, min_probability: float) -> Verdict:
     if evidence.same_pixels:
         return Verdict(VerdictKind.DUPLICATE_IMAGE, 1.0, None, 0.0, 0.0)
     log_own = 0.0 if evidence.own is None else evidence.own.log_ratio
-    log_others = np.array([person.log_ratio for person in ranked], np.float64)
-    log_sum = float(np.logaddexp.reduce(log_others)) if ranked else -math.inf
-    log_mean = log_sum - math.log(evidence.other_persons) if ranked else -math.inf
+    log_mean, of_best = _mean_and_share([person.log_ratio for person in ranked], evidence.other_persons)
+    records = [person.log_record_ratio for person in ranked]
+    log_records, of_best_record = _mean_and_share(records, evidence.other_persons)
     right, second, found, unknown = _posterior(
         math.log1p(-rates.misfiled - rates.duplicate) + log_own,
-        math.log(rates.duplicate) + log_own + log_mean,
+        math.log(rates.duplicate) + log_own + log_records,
         math.log(rates.misfiled * rates.owner_in_gallery) + log_mean,
         math.log(rates.misfiled) + math.log1p(-rates.owner_in_gallery),
     )
-    of_best = math.exp(float(log_others[0]) - log_sum) if ranked else 0.0
+    record = max(range(len(ranked)), key=lambda place: records[place]) if ranked else 0
     if evidence.own is None:
-        return _without_priors(ranked, right + unknown, (second + found) * of_best, min_probability)
-    misfiled, duplicate = min(found + unknown, 1.0), second * of_best
-    if max(misfiled, duplicate) < min_probability:
-        return Verdict(VerdictKind.CONSISTENT, right, None, misfiled, duplicate)
-    if duplicate > misfiled:
-        return Verdict(VerdictKind.DUPLICATE_RECORD, duplicate, ranked[0].number, misfiled, duplicate)
+        # Either way the image matches another record: the one that both explanations together name.
+        both = [second * of_best_record[i] + found * of_best[i] for i in range(len(ranked))]
+        before = rates.duplicate + rates.misfiled * rates.owner_in_gallery
+        return _without_priors(ranked, right + unknown, both, max(min_probability, before))
+    misfiled, duplicate = min(found + unknown, 1.0), second * of_best_record[record] if ranked else 0.0
+    speaks = (
+        misfiled >= max(min_probability, rates.misfiled),
+        duplicate >= max(min_probability, rates.duplicate),
+    )
+    if not any(speaks):
+        return Verdict(VerdictKind.CONSISTENT, min(right, 1.0), None, misfiled, duplicate)
+    if speaks[1] and (duplicate > misfiled or not speaks[0]):
+        return Verdict(VerdictKind.DUPLICATE_RECORD, duplicate, ranked[record].number, misfiled, duplicate)
     if found > unknown:
         return Verdict(VerdictKind.WRONG_PATIENT, misfiled, ranked[0].number, misfiled, duplicate)
     return Verdict(VerdictKind.PRIOR_MISMATCH, misfiled, None, misfiled, duplicate)
 
 
-def _without_priors(ranked: tuple[Person, ...], first_seen: float, duplicate: float, min_probability: float) -> Verdict:
+def _mean_and_share(log_ratios: list[float], persons: int) -> tuple[float, list[float]]:
+    """Log of the mean ratio over all other persons, and each one's share of it; those not found count as 0."""
+    if not log_ratios:
+        return -math.inf, []
+    total = float(np.logaddexp.reduce(np.array(log_ratios, np.float64)))
+    return total - math.log(persons), [math.exp(ratio - total) for ratio in log_ratios]
+
+
+def _without_priors(
+    ranked: tuple[Person, ...], first_seen: float, matches: list[float], min_probability: float
+) -> Verdict:
+    best = max(range(len(ranked)), key=lambda place: matches[place]) if ranked else 0
+    duplicate = min(matches[best], 1.0) if ranked else 0.0
     if ranked and duplicate >= min_probability:
-        return Verdict(VerdictKind.DUPLICATE_RECORD, duplicate, ranked[0].number, 0.0, duplicate)
+        return Verdict(VerdictKind.DUPLICATE_RECORD, duplicate, ranked[best].number, 0.0, duplicate)
     return Verdict(VerdictKind.FIRST_SEEN, min(first_seen, 1.0), None, 0.0, duplicate)
 
 

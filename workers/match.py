@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from archive.resolution import settle
 from archive.states import AlertKind, ImageState, check_step
 from config.settings import Settings
 from retrieval.errors import IndexUnavailable
+from retrieval.headers import Header, log_ratio
 from retrieval.normalisation import Strangers
 from retrieval.verdict import Evidence, Person, Rates, Verdict, VerdictKind, judge
 from workers.index_owner import IndexOwner, Network
@@ -54,10 +56,13 @@ class Comparison:
     probabilities: NDArray[np.float64]
     rarities: NDArray[np.float64]
 
-    def persons(self) -> tuple[Person, ...]:
-        """The comparisons by person."""
+    def persons(self, headers: Mapping[int, float]) -> tuple[Person, ...]:
+        """The comparisons by person, with what the headers of some say."""
         numbers = np.unique(self.images.person).tolist()
-        return tuple(Person(number, self.log_ratios[self.images.person == number]) for number in numbers)
+        return tuple(
+            Person(number, self.log_ratios[self.images.person == number], headers.get(number, 0.0))
+            for number in numbers
+        )
 
     def best(self, person: int) -> int:
         """Row of a person's image that is most alike; ties by cosine, then by id."""
@@ -144,7 +149,16 @@ def examine(session: Session, owner: IndexOwner, settings: Settings, probe: Prob
     own = _judges(session, probe, gallery.priors(session, probe, model_id))
     others = gallery.images_of(session, owner.persons_of(ranked.ids), probe, model_id)
     twin = gallery.same_pixels(session, probe)
-    return weigh(owner.network, settings, probe, own, others, twin, owner.other_persons(probe), owner.strangers())
+    rivals, strangers = owner.other_persons(probe), owner.strangers()
+    headers = _headers(session, settings, probe, others.person)
+    return weigh(owner.network, settings, probe, own, others, twin, rivals, strangers, headers)
+
+
+def _headers(session: Session, settings: Settings, probe: Probe, persons: NDArray[np.int64]) -> dict[int, float]:
+    """What sex and birth date say about the probe's record and those of other persons being of one person."""
+    known = gallery.demographics(session, [probe.patient_pk, *np.unique(persons).tolist()])
+    mine, rate = Header(*known.get(probe.patient_pk, ("", ""))), settings.verdict.header_error_rate
+    return {number: log_ratio(mine, Header(*entry), rate) for number, entry in known.items()}
 
 
 def _judges(session: Session, probe: Probe, own: Images) -> Images:
@@ -165,6 +179,7 @@ def weigh(
     twin: Twin | None,
     other_persons: int,
     strangers: Strangers,
+    headers: Mapping[int, float] | None = None,
 ) -> Examination:
     """Judge a probe by all that it is to be compared with.
 
@@ -173,11 +188,12 @@ def weigh(
         twin: an image with the same pixels.
         other_persons: how many persons the gallery holds besides the probe's own.
         strangers: images of the gallery by which likeness is measured.
+        headers: by person, what the headers of the probe's and that person's record say, see `retrieval.headers`.
     """
     own, others = (compare(network, probe, images, strangers) for images in (own_images, other_images))
     evidence = Evidence(
         own=Person(probe.person, own.log_ratios) if len(own_images) else None,
-        others=others.persons(),
+        others=others.persons(headers or {}),
         other_persons=other_persons,
         same_pixels=twin is not None,
     )
@@ -263,27 +279,38 @@ def finding_of(session: Session, settings: Settings, found: Examination, extent:
             "gallery_images": extent.images,
             "base_rate": settings.verdict.base_rate,
             "own": _summary(found.own, found.evidence.own),
-            "other": _summary_of_best(found),
+            "other": _summary_of_other(found, extent),
         },
     )
 
 
-def _summary_of_best(found: Examination) -> dict[str, Any] | None:
-    ranked = found.evidence.ranked
+def _summary_of_other(found: Examination, extent: Extent) -> dict[str, Any] | None:
+    """The person that the verdict names, else the one most alike, with everything that makes the match worth less."""
+    ranked, named = found.evidence.ranked, found.verdict.other
     if not ranked:
         return None
-    runner_up = ranked[1].log_ratio if len(ranked) > 1 else None
-    return {**_summary(found.others, ranked[0]), "runner_up_log_lr": runner_up}
+    person = next((one for one in ranked if one.number == named), ranked[0])
+    rest = [one.log_ratio for one in ranked if one is not person]
+    rarity = float(found.others.rarities[found.others.best(person.number)])
+    return {
+        **_summary(found.others, person),
+        "runner_up_log_lr": max(rest, default=None),
+        "header_log_lr": person.log_header,
+        "rarity": rarity,
+        "expected_strangers": rarity * extent.images,
+    }
 
 
 def _summary(comparison: Comparison, person: Person | None) -> dict[str, Any]:
     if person is None:
         return {"images": 0, "log_lr": None, "best_instance": None, "best_cosine": None, "best_probability": None}
     best = comparison.best(person.number)
+    mine = comparison.images.person == person.number
     return {
         "images": len(person.log_ratios),
         "log_lr": person.log_ratio,
         "best_instance": int(comparison.images.instance[best]),
         "best_cosine": float(comparison.cosines[best]),
+        "mean_cosine": float(comparison.cosines[mine].mean()),
         "best_probability": float(comparison.probabilities[best]),
     }

@@ -93,6 +93,28 @@ def test_the_window_shows_its_most_probable_alerts_and_holds_the_others(database
     assert {p for p, state in states(database).items() if state is AlertState.HELD} == {0.1, 0.3, 0.05}
 
 
+def test_a_young_system_shows_in_proportion(database: Database, settings: Settings) -> None:
+    """The window is not full yet, so not all of its alerts are shown; those of the first studies are lent."""
+    options = budget(settings, per_1000=4, window=1000)
+    for probability in (0.2, 0.5, 0.3):
+        with database.write() as session:
+            raise_alert(session, options, estimate(file_image(session, "P1"), probability))
+    assert {p for p, state in states(database).items() if state is AlertState.OPEN} == {0.5}
+
+
+def test_what_was_held_back_comes_up_when_there_is_room(database: Database, settings: Settings) -> None:
+    options = budget(settings, per_1000=4, window=1000)
+    for probability in (0.5, 0.4):
+        with database.write() as session:
+            raise_alert(session, options, estimate(file_image(session, "P1"), probability))
+    assert states(database)[0.4] is AlertState.HELD
+    for number in range(251):
+        add_image(database, number)
+    with database.write() as session:
+        raise_alert(session, options, estimate(file_image(session, "P2"), 0.1))
+    assert states(database) == {0.5: AlertState.OPEN, 0.4: AlertState.OPEN, 0.1: AlertState.HELD}
+
+
 def test_a_decided_alert_keeps_its_place_in_the_budget(database: Database, settings: Settings) -> None:
     options = budget(settings, per_1000=100, window=10)
     one, two = add_image(database, 1), add_image(database, 2)
@@ -119,7 +141,9 @@ def test_the_allowance_comes_back_when_the_window_has_moved_on(database: Databas
         assert raise_alert(session, options, estimate(image, 0.5)).state is AlertState.HELD
     image = add_image(database, 10)
     with database.write() as session:
-        assert raise_alert(session, options, estimate(image, 0.4)).state is AlertState.OPEN
+        assert raise_alert(session, options, estimate(image, 0.4)).state is AlertState.HELD
+    # The place goes to the one that was held back before and is more probable.
+    assert states(database)[0.5] is AlertState.OPEN
 
 
 def test_several_images_of_a_study_count_as_one_study(database: Database, settings: Settings) -> None:
@@ -196,6 +220,7 @@ def test_alerts_are_listed_most_probable_first_with_the_names_other_programs_kno
                 "other_sop_instance_uid": "3.1",
                 "state": "open",
                 "created": stronger.created_at.isoformat(),
+                "severity": "medium",
             }
         )
         assert listed[1]["other_patient_id"] is None and listed[1]["other_sop_instance_uid"] is None

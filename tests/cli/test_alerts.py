@@ -49,6 +49,7 @@ def test_an_alert_has_exactly_these_fields(folder: DataDir) -> None:
         "other_sop_instance_uid",
         "state",
         "created",
+        "severity",
     ]
     assert (found[0]["patient_id"], found[0]["other_patient_id"]) == ("P1", "P2")
     assert (found[0]["probability"], found[0]["state"]) == (0.7, "open")

@@ -30,6 +30,7 @@ def test_alerts_have_the_documented_shape(qa: Browser, case: Case, database: Dat
         "other_patient_id": "MRN-2",
         "other_sop_instance_uid": rival,
         "state": "open",
+        "severity": "critical",
     }
     assert alerts[1]["other_patient_id"] is None
 

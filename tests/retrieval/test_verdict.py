@@ -68,6 +68,22 @@ def test_own_priors_agree_and_nobody_else() -> None:
     assert found.probability > 0.999
 
 
+def test_headers_decide_about_second_records_and_about_nothing_else() -> None:
+    """A misfiled image carries the header of its label: what that says of the other record does not clear it."""
+    agree, differ = (Person(1, np.array([math.log(60_000)]), header) for header in (4.0, -6.0))
+    own = person(0, math.log(1000))
+    assert judge(Evidence(own, (agree,), 100), RATES, FLOOR).kind is VerdictKind.DUPLICATE_RECORD
+    assert judge(Evidence(own, (differ,), 100), RATES, FLOOR).kind is VerdictKind.CONSISTENT
+    swapped = [judge(Evidence(person(0, -4.0), (one,), 100), RATES, FLOOR) for one in (differ, person(1, 11.0))]
+    assert [one.kind for one in swapped] == [VerdictKind.WRONG_PATIENT] * 2
+    assert swapped[0].misfiled >= swapped[1].misfiled - 1e-9
+
+
+def test_an_error_less_probable_than_before_looking_is_none() -> None:
+    assert judge(evidence([math.log(1000)], [[math.log(0.02)]], 100), RATES, 0.0).kind is VerdictKind.CONSISTENT
+    assert judge(evidence(None, [[math.log(0.02)]], 100), RATES, 0.0).kind is VerdictKind.FIRST_SEEN
+
+
 def test_no_priors_and_nobody_else() -> None:
     assert judge(evidence(None, [], 0), RATES, FLOOR).kind is VerdictKind.FIRST_SEEN
     assert judge(evidence(None, [[math.log(0.02)]], 100), RATES, FLOOR).kind is VerdictKind.FIRST_SEEN

@@ -1,0 +1,90 @@
+"""The alert budget: which of the latest suspicions are shown, so that people get so many for 1,000 studies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from config.errors import LungprintError
+
+# Studies whose alerts may be raised before they have come.
+LENT = 250
+
+
+class BudgetInvalid(LungprintError):
+    """A budget holds impossible values."""
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """An estimate that may be shown or held back.
+
+    Attributes:
+        number: the caller's, each once; the lower the earlier. probability: that it is right, in [0, 1].
+        is_kept: it is on the list whatever comes, since a person has dealt with it.
+    """
+
+    number: int
+    probability: float
+    is_kept: bool = False
+
+
+@dataclass(frozen=True)
+class AlertBudget:
+    """So many alerts for 1,000 studies, over a sliding window of the latest studies.
+
+    Attributes:
+        per_1000: alerts, ≥ 0. window: studies, ≥ 1.
+    """
+
+    per_1000: float
+    window: int
+
+    def __post_init__(self) -> None:
+        if self.per_1000 < 0 or self.window < 1:
+            raise BudgetInvalid("A budget is 0 or more alerts for 1,000 studies, over a window of 1 study or more.")
+
+    def allowance(self, studies: int) -> int:
+        """How many alerts the latest studies allow for; while there are fewer than a window holds, in proportion.
+
+        A young system is lent the alerts of its first `LENT` studies, so that its first suspicions are seen at once.
+
+        Args:
+            studies: judged so far, the present one included.
+        """
+        return math.ceil(self.per_1000 * min(max(studies, LENT), self.window) / 1000 - 1e-9)
+
+    def shown(self, suspicions: Sequence[Suspicion], studies: int) -> frozenset[int]:
+        """Numbers of the suspicions of the window that are on the list: kept ones, then the most probable; ties by
+        number.
+
+        Args:
+            suspicions: those of the latest `window` studies. studies: judged so far.
+        """
+        kept = [one.number for one in suspicions if one.is_kept]
+        others = sorted((one for one in suspicions if not one.is_kept), key=lambda one: (-one.probability, one.number))
+        room = max(self.allowance(studies) - len(kept), 0)
+        return frozenset(kept + [one.number for one in others[:room]])
+
+    def raised(self, probabilities: Sequence[float | None]) -> tuple[bool, ...]:
+        """Which suspicions of a stream are on the list when they leave the window or the stream ends.
+
+        This is what the system does with a stream that nobody looks at; the share of True keeps to the budget as long
+        as there are suspicions enough.
+
+        Args:
+            probabilities: for each study in order of time that of its suspicion, None where there is none.
+        """
+        final = [False] * len(probabilities)
+        on_list: frozenset[int] = frozenset()
+        for last in range(len(probabilities)):
+            first = max(0, last + 1 - self.window)
+            if first and probabilities[first - 1] is not None:
+                final[first - 1] = first - 1 in on_list
+            if probabilities[last] is not None or first:
+                recent = ((number, probabilities[number]) for number in range(first, last + 1))
+                on_list = self.shown([Suspicion(n, p) for n, p in recent if p is not None], last + 1)
+        for number in on_list:
+            final[number] = True
+        return tuple(final)

@@ -1,0 +1,59 @@
+"""The budget as a pure function: kept in any stream, spent on the most probable, and no place lost that people use."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from archive.budget import AlertBudget, BudgetInvalid, Suspicion
+
+patient = settings(deadline=None, max_examples=60)
+
+
+@pytest.mark.parametrize(
+    ("per_1000", "studies", "allowed"),
+    [(20, 0, 5), (20, 250, 5), (20, 251, 6), (20, 1000, 20), (20, 5000, 20), (0, 1000, 0), (1, 400, 1)],
+)
+def test_the_allowance_grows_with_the_studies_up_to_the_window(per_1000: float, studies: int, allowed: int) -> None:
+    assert AlertBudget(per_1000, 1000).allowance(studies) == allowed
+
+
+def test_the_most_probable_are_shown_and_those_that_people_work_on_stay() -> None:
+    suspicions = [Suspicion(1, 0.9), Suspicion(2, 0.1, is_kept=True), Suspicion(3, 0.5), Suspicion(4, 0.9)]
+    assert AlertBudget(5, 1000).shown(suspicions, 400) == {2, 1}
+    assert AlertBudget(5, 1000).shown(suspicions, 600) == {2, 1, 4}
+    assert AlertBudget(0, 1000).shown(suspicions, 600) == {2}
+
+
+@pytest.mark.parametrize("per_1000", [5.0, 20.0, 50.0])
+def test_a_stream_with_suspicions_enough_keeps_the_budget_within_a_quarter(per_1000: float) -> None:
+    rng = np.random.default_rng(0)
+    stream = [float(p) if p < 0.2 else None for p in rng.uniform(size=6000)]
+    raised = sum(AlertBudget(per_1000, 1000).raised(stream))
+    assert raised / len(stream) * 1000 == pytest.approx(per_1000, rel=0.25)
+
+
+def test_a_burst_does_not_cost_the_quiet_time_after_it_its_alerts() -> None:
+    stream = [0.9] * 40 + [0.1] * 2000
+    raised = AlertBudget(10, 100).raised(stream)
+    assert raised[0] and sum(raised[200:]) > 15
+
+
+@patient
+@given(st.lists(st.none() | st.floats(0, 1), max_size=120), st.floats(0, 200), st.integers(1, 40))
+def test_no_stream_exceeds_the_budget_by_more_than_a_started_alert(
+    stream: list[float | None], per_1000: float, window: int
+) -> None:
+    budget = AlertBudget(per_1000, window)
+    raised = budget.raised(stream)
+    windows = -(-len(stream) // window) + 1
+    assert sum(raised) <= budget.allowance(window) * windows
+    assert not any(up for up, p in zip(raised, stream, strict=True) if p is None)
+
+
+@pytest.mark.parametrize(("per_1000", "window"), [(-1.0, 10), (1.0, 0)])
+def test_impossible_budgets_are_refused(per_1000: float, window: int) -> None:
+    with pytest.raises(BudgetInvalid):
+        AlertBudget(per_1000, window)

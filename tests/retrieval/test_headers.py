@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from retrieval.errors import EvidenceInvalid
+from retrieval.headers import Header, log_ratio
+
+BIRTHDAYS = 60 * 365.25
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (Header("F", "19700131"), Header("F", "19700131"), math.log(0.98 / 0.5) + math.log(0.98 * BIRTHDAYS)),
+        (Header("F"), Header("M"), math.log(0.02 / 0.5)),
+        (Header("", "19700131"), Header("", "19710131"), math.log(0.02 / (1 - 1 / BIRTHDAYS))),
+        (Header(), Header("F", "19700131"), 0.0),
+        (Header("O"), Header("F"), 0.0),
+    ],
+)
+def test_weights_by_hand_and_a_missing_entry_says_nothing(one: Header, other: Header, expected: float) -> None:
+    assert log_ratio(one, other, 0.02) == pytest.approx(expected)
+    assert log_ratio(other, one, 0.02) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5, math.nan])
+def test_impossible_rates_are_refused(rate: float) -> None:
+    with pytest.raises(EvidenceInvalid):
+        log_ratio(Header(), Header(), rate)
