@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from archive.database import open_database
+from archive.database import Database, open_database
 from archive.models import Patient
+from cli.encoding import encode_file, load_encoder
 from cli.similar import command
-from config.paths import data_dir
-from config.settings import load_settings
+from cli.sources import Source
+from config.paths import DataDir, data_dir
+from config.settings import Settings, load_settings
 from dicom_node.sender import send
 from tests.cli.conftest import Films
+from tests.filed import add_code, file_image
 from tests.system.running import RunningSystem
 
 
 def ask(root: Path, *arguments: str) -> list[dict[str, Any]]:
     done = CliRunner().invoke(command, [*arguments, "--json", "--data-dir", str(root)])
-    assert done.exit_code in (0, 1), done.output + str(done.exception)
+    assert done.exit_code in (0, 1) and isinstance(done.exception, SystemExit | None), repr(done.exception)
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found
 
@@ -63,6 +67,48 @@ def test_the_same_image_is_the_most_similar(system: RunningSystem, films: Films)
     assert found[0]["patient_id"] == "A"
     assert found[0]["cosine"] > 0.98
     assert found[0]["probability"] > 0.9
+
+
+@pytest.fixture
+def filed(database: Database, folder: DataDir, settings: Settings, films: Films) -> Path:
+    """A system that is not running, with the films of two persons: two of A, a woman, and one of B."""
+    encoder = load_encoder(settings)
+    with database.write() as session:
+        for name in ("a1", "a2", "b1"):
+            image = file_image(session, name[0].upper())
+            image.series.study.acquired_at = datetime(2020 + int(name[1]), 1, 1, tzinfo=UTC)
+            image.patient.sex = "F" if name[0] == "a" else "M"
+            encoded = encode_file(Source(name, Path(films[f"{name}.dcm"])), encoder, settings)
+            add_code(session, image, encoded.embedding, encoded.code, encoder.model_id)
+    return folder.root
+
+
+def test_a_search_of_the_database_can_be_narrowed_and_turned(filed: Path, films: Films) -> None:
+    def patients(*arguments: str) -> list[str]:
+        return [row["patient_id"] for row in ask(filed, films["a1.dcm"], "--by", "person", *arguments)]
+
+    assert patients() == ["A", "A", "B"]
+    assert patients("--other-patients") == ["B"]
+    assert patients("--sex", "M") == ["B"]
+    assert patients("--since", "2022-01-01") == ["A"]
+    assert patients("--until", "2021-06-30", "--sex", "F") == ["A"]
+    assert patients("-k", "2", "--page", "2") == ["B"]
+    assert patients("-k", "2", "--page", "3") == []
+    assert {row["patient_id"] for row in ask(filed, films["b1.dcm"], "--other-patients")} == {"A"}
+
+
+def test_what_cannot_be_asked_is_refused_in_plain_words(filed: Path, films: Films) -> None:
+    for arguments, said in (
+        (("--since", "yesterday"), "YYYY-MM-DD"),
+        (("--age-from", "old"), "whole years"),
+        (("--sex", "woman"), "F, M, O"),
+    ):
+        done = CliRunner().invoke(command, [films["a1.dcm"], *arguments, "--data-dir", str(filed)])
+        assert said in str(done.exception)
+    done = CliRunner().invoke(command, [films["a1.png"], "--other-patients", "--data-dir", str(filed)])
+    assert "names no patient" in str(done.exception)
+    done = CliRunner().invoke(command, [films["a1.dcm"], "--sex", "O", "--data-dir", str(filed)])
+    assert (done.exit_code, done.stdout) == (1, "No image of the gallery fits.\n")
 
 
 def test_an_empty_gallery_finds_nothing(tmp_path: Path, films: Films) -> None:
