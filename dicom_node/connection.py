@@ -19,6 +19,7 @@ from dicom_node.tls import names_of_peer
 
 # What one system call may read: four of the largest usual PDUs.
 _READ_BYTES = 512 << 10
+_DISCARD_BYTES = 16 << 10
 # Memory of connections that have ended, for the next ones: making and freeing it each time scatters the heap.
 _idle_memory: deque[bytearray] = deque(maxlen=64)
 _P_DATA_TF = 0x04
@@ -86,6 +87,16 @@ class ImageSocket(AssociationSocket):
             return False
         self._end += count
         return True if count else None
+
+    def discard(self, seconds: float) -> bool:
+        """Throw away what has come, waiting for it so long at most; whether there was anything.
+
+        Raises:
+            OSError: the connection is broken.
+        """
+        self._first = self._end = 0
+        with memoryview(bytearray(_DISCARD_BYTES)) as room:
+            return bool(self._read_into(room, seconds))
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Exactly `nr_bytes` bytes, fewer only when the peer has closed the connection.

@@ -7,8 +7,9 @@ kilobytes can hold, ends it. What is read here goes to pydicom element by elemen
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import BinaryIO
 
 from pydicom.charset import convert_encodings
@@ -20,6 +21,8 @@ from pydicom.tag import Tag
 UNDEFINED = 0xFFFFFFFF
 # Levels of sequences that are handed to pydicom; real objects have five or so.
 DEEPEST = 20
+# Elements, items and delimiters that are looked at, at any depth: a second's work.
+MOST_ELEMENTS = 500_000
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _LONG_LENGTH = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 _SPECIFIC_CHARACTER_SET = 0x00080005
@@ -54,18 +57,20 @@ def read_elements(
         ends: whether reading ends before an element with this tag.
 
     Raises:
-        ValueError: the file ends within an element, or lengths contradict each other.
+        ValueError: the file ends within an element, lengths contradict each other, or there are more elements than
+            `MOST_ELEMENTS`.
         OSError: the file cannot be read.
     """
     begin = file.tell()
     end = file.seek(0, 2)
     file.seek(begin)
     found: dict[int, RawDataElement] = {}
+    numbers = count()
     while file.tell() + 8 <= end:
         head = _head(file, implicit, little)
         if ends(head.tag):
             break
-        depth = _skip(file, head, implicit, little, end)
+        depth = _skip(file, head, implicit, little, end, numbers)
         if wanted(head.tag) and depth <= DEEPEST:
             found[head.tag] = _element(file, head, implicit, little)
     characters = found.get(_SPECIFIC_CHARACTER_SET)
@@ -89,12 +94,16 @@ def _head(file: BinaryIO, implicit: bool, little: bool) -> _Head:
     return _Head(tag, vr, struct.unpack_from(f"{order}H", start, 6)[0], file.tell())
 
 
-def _skip(file: BinaryIO, head: _Head, implicit: bool, little: bool, end: int) -> int:
+def _skip(file: BinaryIO, head: _Head, implicit: bool, little: bool, end: int, numbers: Iterator[int]) -> int:
     """Go behind an element; returns how deep the sequences in it are nested, 0 when it is none."""
     levels: list[_Level] = []
     _enter(file, head, levels, implicit, little, end)
     deepest = len(levels)
+    if next(numbers) > MOST_ELEMENTS:
+        raise ValueError("too many elements")
     while levels:
+        if next(numbers) > MOST_ELEMENTS:
+            raise ValueError("too many elements")
         at = file.tell()
         level = levels[-1]
         if level.end is not None and at >= level.end:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,7 +25,7 @@ from config.errors import LungprintError
 from dicom_node.elements import UNDEFINED, read_elements
 
 # What a header may inflate to: a deflated data set is read this far and no further.
-_MOST_INFLATED = 32 << 20
+_MOST_INFLATED = 8 << 20
 _LONGEST_UID = 64
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _MOMENT = re.compile(r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.\d*)?)?)?)?([+-]\d{4})?$")
@@ -59,6 +60,8 @@ _TAGS = [Tag(keyword) for keyword in _KEYWORDS]
 _WANTED = frozenset(int(tag) for tag in _TAGS)
 _LAST_TAG = max(_WANTED)
 _LONGEST_VALUE = 1 << 20
+# More than any header holds; each costs some microseconds, and megabytes of zeros are millions of elements.
+_MOST_ELEMENTS = 20_000
 _inflating = threading.Lock()
 # Where the time of an image is looked for, in this order.
 _MOMENTS = (("AcquisitionDate", "AcquisitionTime"), ("ContentDate", "ContentTime"), ("StudyDate", "StudyTime"))
@@ -145,7 +148,8 @@ def _read(file: BinaryIO, syntax: UID, ends: Callable[[int], bool]) -> Dataset:
     implicit, little = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
     start = file.tell()
     try:
-        return read_dataset(file, implicit, little, stop_when=partial(_stop, ends), specific_tags=list(_TAGS))
+        stop = partial(_stop, ends, count())
+        return read_dataset(file, implicit, little, stop_when=stop, specific_tags=list(_TAGS))
     except SequenceAhead:
         file.seek(start)
         return read_elements(file, implicit, little, _WANTED.__contains__, ends)
@@ -155,12 +159,12 @@ class SequenceAhead(Exception):
     """A sequence without a length is next, into which pydicom would go level by level."""
 
 
-def _stop(ends: Callable[[int], bool], tag: BaseTag, _vr: str | None, length: int) -> bool:
+def _stop(ends: Callable[[int], bool], numbers: Iterator[int], tag: BaseTag, _vr: str | None, length: int) -> bool:
     if ends(int(tag)):
         return True
     if length == UNDEFINED:
         raise SequenceAhead
-    if length > _LONGEST_VALUE and int(tag) in _WANTED:
+    if next(numbers) > _MOST_ELEMENTS or (length > _LONGEST_VALUE and int(tag) in _WANTED):
         raise HeaderUnreadable(HeaderDefect.BROKEN)
     return False
 
@@ -175,7 +179,7 @@ def _at_pixels(tag: int) -> bool:
 
 @contextmanager
 def _plain(file: BinaryIO, syntax: UID) -> Iterator[BinaryIO]:
-    """The file, or as much of it inflated as a header may need; one at a time, since that may be 64 MiB."""
+    """The file, or as much of it inflated as a header may need; one at a time, since that takes memory."""
     if syntax != DeflatedExplicitVRLittleEndian:
         yield file
         return

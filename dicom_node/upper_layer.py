@@ -109,8 +109,7 @@ class ImageDul(DULServiceProvider):
     def _discard(self, connection: ImageSocket) -> bool:
         """After an abort or a rejection: whatever still comes means nothing, then the connection is closed."""
         try:
-            while connection.read_more(_LINGER_SECONDS):
-                connection.use(len(connection.buffered))
+            while connection.discard(_LINGER_SECONDS):
                 if self._kill_thread or self.artim_timer.expired:
                     break
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from archive.database import Database
 from archive.files import ImageFiles
 from archive.models import Instance, Quarantined
 from config.paths import DataDir
-from dicom_node.header import read_header
+from dicom_node.header import HeaderUnreadable, read_header
 from dicom_node.pixels import decode
 from tests.dicom_node.sending import Sender, encoded
 from tests.fuzz.test_datasets import as_file
@@ -144,3 +145,13 @@ def nested(levels: int) -> tuple[bytes, Dataset]:
     end = struct.pack("<HHLHHL", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
     at = plain.index(struct.pack("<HH2s", 0x0010, 0x0010, b"PN"))
     return plain[:at] + begin * levels + end * levels + plain[at:], image
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+def test_millions_of_empty_elements_are_refused_and_not_read_one_by_one(tmp_path: Path, syntax: UID) -> None:
+    zeros = bytes(40 << 20)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    content = packer.compress(zeros) + packer.flush() if syntax.is_deflated else zeros
+    image = radiograph(1, syntax=syntax)
+    with pytest.raises(HeaderUnreadable, match="cannot be parsed"):
+        read_header(in_file(image, content, tmp_path / "zeros.dcm"))
