@@ -45,6 +45,12 @@ Network = Annotated[str, AfterValidator(_checked_network)]
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
+# Defined terms of Specific Character Set without code extensions (PS3.3 C.12.1.1.2).
+CharacterSet = Annotated[
+    str, StringConstraints(pattern=r"^(ISO_IR (100|101|109|110|144|127|126|138|148|203|13|166|192)|GB18030|GBK)$")
+]
+
+
 class Section(BaseModel):
     """A section of the option file: values cannot change, unknown options are refused."""
 
@@ -105,6 +111,7 @@ class Dicom(Section):
     processes: int = Field(ge=0, le=64)
     accept_any_storage: bool
     idle_seconds: float = Field(gt=0)
+    default_character_set: CharacterSet
     low_space_mib: int = Field(ge=0)
     min_free_mib: int = Field(ge=0)
 

@@ -62,8 +62,9 @@ def person_name(value: str) -> str:
     >>> person_name("Yamada^Tarou=山田^太郎")
     'Yamada, Tarou (山田 太郎)'
     """
-    groups = [_group(PersonName(part)) for part in value.split("=")[:2]]
-    readable = [group for group in groups if group]
+    groups = [_group(PersonName(part)) for part in value.split("=")[:3]]
+    # How a name is spoken is shown where it stands alone.
+    readable = [group for group in groups[:2] if group] or [group for group in groups[2:] if group]
     if not readable:
         return "no name"
     return readable[0] if len(readable) == 1 else f"{readable[0]} ({readable[1]})"
@@ -82,7 +83,11 @@ def _group(name: PersonName) -> str:
 
 def _is_ideographic(text: str) -> bool:
     return any(
-        "\u3040" <= sign <= "\u30ff" or "\u3400" <= sign <= "\u9fff" or "\uac00" <= sign <= "\ud7af" for sign in text
+        "\u3040" <= sign <= "\u30ff"
+        or "\u3400" <= sign <= "\u9fff"
+        or "\uac00" <= sign <= "\ud7af"
+        or "\uff66" <= sign <= "\uff9f"  # half-width Katakana, of ISO 2022 IR 13
+        for sign in text
     )
 
 

@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
+from pydicom.charset import convert_encodings
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
@@ -30,6 +31,8 @@ _LONGEST_UID = 64
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _MOMENT = re.compile(r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.\d*)?)?)?)?([+-]\d{4})?$")
 _OFFSET = re.compile(r"([+-])(\d\d)(\d\d)")
+# ISO 2022 escape sequences that a decoder has left in the text, for example those of ISO 2022 IR 58 (PS3.5 6.1.2.5).
+_DESIGNATION = re.compile(r"\x1b\$?[()*+,\-./]?[@-~]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 _KEYWORDS = (
@@ -88,11 +91,14 @@ class HeaderUnreadable(LungprintError):
         super().__init__(f"The file was refused: {self.reason}.")
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, undeclared: str = "ISO_IR 100") -> Header:
     """The header of a file in DICOM format (PS3.10).
 
     Texts are decoded by the data set's own character sets, stripped, and clipped to the archive's columns. Demographics
     and descriptions may be missing or nonsense; the four UIDs and the transfer syntax may not.
+
+    Args:
+        undeclared: see `assume_character_set`.
 
     Raises:
         HeaderUnreadable: whatever is wrong with the file, never another error of a parser.
@@ -108,6 +114,7 @@ def read_header(path: Path) -> Header:
                     # Elements in the wrong order: look everywhere before the pixels.
                     plain.seek(start)
                     dataset = _read(plain, syntax, _at_pixels)
+            assume_character_set(dataset, undeclared)
             return _header(dataset, syntax)
         except HeaderUnreadable:
             raise
@@ -216,13 +223,38 @@ def _uid(dataset: Dataset, keyword: str, defect: HeaderDefect) -> str:
     return value
 
 
+def assume_character_set(dataset: Dataset, undeclared: str) -> None:
+    """Say how the texts of a data set without Specific Character Set (0008,0005) are to be read.
+
+    By the standard they are ASCII (PS3.3 C.12.1.1.2). Many are not: bytes that are UTF-8, which hardly happens by
+    chance, are read as that, others by the set that the site names.
+
+    Args:
+        dataset: as read, with texts not decoded yet.
+        undeclared: a defined term of PS3.3 C.12.1.1.2.
+    """
+    if text_of(dataset, "SpecificCharacterSet", 64):
+        return
+    raw = (dataset.get_item(tag) for tag in _TAGS if tag in dataset)
+    texts = b" ".join(element.value for element in raw if element is not None and isinstance(element.value, bytes))
+    try:
+        texts.decode("utf-8")
+        encodings = convert_encodings("ISO_IR 192")
+    except UnicodeDecodeError:
+        encodings = convert_encodings(undeclared)
+    implicit, little = dataset.original_encoding
+    dataset.set_original_encoding(bool(implicit), bool(little), encodings)
+
+
 def text_of(dataset: Dataset, keyword: str, longest: int) -> str:
     """A value as text, "" when it is absent or cannot be decoded at all."""
     try:
         value = dataset.get(keyword)
     except (ValueError, TypeError, AttributeError, LookupError, NotImplementedError):
         return ""
-    return "" if value is None else _CONTROL.sub(" ", str(value)).strip()[:longest].rstrip()
+    if value is None:
+        return ""
+    return _CONTROL.sub(" ", _DESIGNATION.sub("", str(value))).strip()[:longest].rstrip()
 
 
 def _acquired_at(dataset: Dataset) -> datetime | None:

@@ -10,7 +10,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from archive.states import AlertKind
-from dicom_node.header import text_of
+from dicom_node.header import assume_character_set, text_of
 from dicom_node.wrap import uid_from
 
 # Series of results come after those of any modality.
@@ -71,13 +71,17 @@ class Subject:
     weights: str
 
 
-def read_image_header(path: Path) -> Dataset:
+def read_image_header(path: Path, undeclared: str) -> Dataset:
     """The elements of an image file that a report about it needs; texts are decoded.
+
+    Args:
+        undeclared: see `assume_character_set`.
 
     Raises:
         OSError, pydicom.errors.InvalidDicomError: the file cannot be read.
     """
     found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_HEADER))
+    assume_character_set(found, undeclared)
     header = Dataset()
     header.SpecificCharacterSet = "ISO_IR 192"
     for keyword in _HEADER[1:]:

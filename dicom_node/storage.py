@@ -104,7 +104,7 @@ class Storage:
             temporary = incoming.finish()
             file = StoredFile(incoming.file_sha256, incoming.length, calling_ae[:LONGEST_AE_TITLE])
             try:
-                header = read_header(temporary)
+                header = read_header(temporary, self._settings.dicom.default_character_set)
             except HeaderUnreadable as error:
                 return self._quarantine(temporary, file, claim, StoreStatus.UNREADABLE, error.reason)
             if claim is not None and (difference := _difference(claim, header)):

@@ -30,7 +30,7 @@ def header(folder: Path, number: int, patient: PatientHeader) -> Dataset:
     """Header of a radiograph that went through a file."""
     path = folder / f"{number}.dcm"
     radiograph(number, patient).save_as(path, enforce_file_format=True)
-    return read_image_header(path)
+    return read_image_header(path, "ISO_IR 100")
 
 
 def subject(folder: Path, **changes: Any) -> Subject:

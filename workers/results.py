@@ -58,7 +58,7 @@ def deliver_capture(desk: Desk, messages: Sequence[Message]) -> None:
 
 def subject_of(desk: Desk, message: Message) -> tuple[Subject, Alert]:
     """The alert of a message as it is reported, with the headers of both images."""
-    files = ImageFiles(desk.folder)
+    files, characters = ImageFiles(desk.folder), desk.settings.dicom.default_character_set
     with desk.database.read() as session:
         alert = session.get_one(Alert, message.alert_id)
         image = session.get_one(Instance, alert.instance_pk)
@@ -74,8 +74,8 @@ def subject_of(desk: Desk, message: Message) -> tuple[Subject, Alert]:
         probability=alert.probability,
         created_at=alert.created_at,
         label=Label(patient.patient_id, patient.issuer, patient.name, patient.birth_date, patient.sex),
-        image=read_image_header(files.path(image.file_sha256)),
-        other=None if other is None else read_image_header(files.path(other.file_sha256)),
+        image=read_image_header(files.path(image.file_sha256), characters),
+        other=None if other is None else read_image_header(files.path(other.file_sha256), characters),
         same_label=other is not None and other.patient_pk == image.patient_pk,
         same_person=compared.get("best_probability") if compared.get("best_instance") == number else None,
         weights=code.model_id if code is not None else "none",

@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydicom import dcmread
+from pydicom.data import get_charset_files
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from archive.intake import Header
@@ -68,6 +72,68 @@ def test_it_reads_what_the_archive_keeps(tmp_path: Path) -> None:
 def test_names_are_decoded_by_their_character_set(tmp_path: Path, character_set: Any, name: str) -> None:
     image = radiograph(1, SpecificCharacterSet=character_set, PatientName=name)
     assert header_of(tmp_path, image).name == name
+
+
+# Person names of the test files that come with pydicom (PS3.5 annexes H, I, J and K among them).
+NAMES_OF_FILES = {
+    "chrArab": "قباني^لنزار",
+    "chrFren": "Buc^Jérôme",
+    "chrGerm": "Äneas^Rüdiger",
+    "chrGreek": "Διονυσιος",
+    "chrH31": "Yamada^Tarou=山田^太郎=やまだ^たろう",
+    "chrH32": "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう",
+    "chrHbrw": "שרון^דבורה",
+    "chrI2": "Hong^Gildong=洪^吉洞=홍^길동",
+    "chrJapMulti": "やまだ^たろう",
+    "chrKoreanMulti": "김희중",
+    "chrRuss": "Люкceмбypг",
+    "chrX1": "Wang^XiaoDong=王^小東",
+    "chrX2": "Wang^XiaoDong=王^小东",
+}
+
+
+def with_name(folder: Path, character_set: Any, name: bytes) -> Path:
+    """A file with these very bytes as Patient's Name; a character set of None is left out."""
+    given = {} if character_set is None else {"SpecificCharacterSet": character_set}
+    image = radiograph(1, PatientName=None, **given)
+    image[0x00100010] = RawDataElement(Tag(0x00100010), "PN", len(name), name, 0, False, True)
+    return save(image, folder / "image.dcm")
+
+
+@pytest.mark.parametrize("name", sorted(NAMES_OF_FILES))
+def test_names_in_pydicom_s_test_files_are_decoded(tmp_path: Path, name: str) -> None:
+    [file] = get_charset_files(f"{name}.dcm")
+    found = dcmread(file, force=True)
+    raw = found.get_item(0x00100010)
+    assert raw is not None
+    path = with_name(tmp_path, found.SpecificCharacterSet, raw.value)
+    assert read_header(path).name == NAMES_OF_FILES[name]
+
+
+@pytest.mark.parametrize("character_set", [None, ""])
+@pytest.mark.parametrize(
+    ("undeclared", "codec", "name"),
+    [
+        ("ISO_IR 100", "latin-1", "Müller^Jürgen"),
+        ("ISO_IR 100", "utf-8", "Müller^Jürgen"),
+        ("ISO_IR 144", "utf-8", "王^小东"),
+        ("ISO_IR 144", "iso8859-5", "Люкceмбypг^Иван"),
+        ("ISO_IR 13", "shift_jis", "ﾔﾏﾀﾞ^ﾀﾛｳ"),
+        ("GB18030", "gb18030", "王^小东"),
+        ("ISO_IR 144", "ascii", "Doe^Jane"),
+    ],
+)
+def test_names_without_a_character_set_are_read_as_utf_8_or_as_the_site_says(
+    tmp_path: Path, character_set: str | None, undeclared: str, codec: str, name: str
+) -> None:
+    assert read_header(with_name(tmp_path, character_set, name.encode(codec)), undeclared).name == name
+
+
+def test_escape_sequences_of_iso_2022_leave_no_trace(tmp_path: Path) -> None:
+    # PS3.5 annex K: Chinese by ISO 2022 IR 58.
+    name = b"Zhang^XiaoDong=\x1b$)A" + "张".encode("gb2312") + b"^\x1b$)A" + "小东".encode("gb2312") + b"="
+    path = with_name(tmp_path, ["", "ISO 2022 IR 58"], name)
+    assert read_header(path).name.rstrip("=") == "Zhang^XiaoDong=张^小东"
 
 
 def test_a_wrong_character_set_does_not_stop_an_image(tmp_path: Path) -> None:
