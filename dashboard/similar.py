@@ -26,7 +26,7 @@ COUNTS = (6, 12, 24, 48)
 PATIENTS = {"others": "Other patients", "all": "All patients", "same": "This patient"}
 KEPT = ("by", "k", "patient", "since", "until", "sex", "age_from", "age_to")
 MOST_PAGES = 100
-LARGEST_ANSWER = 500
+LARGEST_ANSWER = 250
 
 
 @dataclass(frozen=True)

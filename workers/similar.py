@@ -105,7 +105,8 @@ def similar(
     Args:
         instance: id of an encoded image; without it, `embedding` and `code` are needed:
         embedding: base64 of float32 (dim,), little endian. code: base64 of uint8 (bits/8,).
-        k: how many, 1 to 500. offset: how many of the most alike to pass over, to turn pages, 0 to 5,000.
+        k: how many, 1 to 500. offset: how many of the most alike to pass over, to turn pages; beyond 5,000
+            there is nothing.
         patient: images of other patients than the image's own, of all, or of the same alone; never the image itself.
         person: whose image it is, as in `archive.gallery.PERSON`, where `instance` does not tell.
         where: a `CaseFilter` as JSON; None asks for nothing.
@@ -119,7 +120,9 @@ def similar(
         FilterInvalid: the filter is impossible.
     """
     probe = _probe(gallery, database, instance, embedding, code, person, patient, CaseFilter.read(where or {}))
-    passed_over = min(max(offset, 0), DEEPEST)
+    passed_over = max(offset, 0)
+    if passed_over > DEEPEST:
+        return []
     wanted = passed_over + min(max(k, 1), MOST_RESULTS)
     ranked = _by_person(gallery, probe, wanted) if by == "person" else _by_findings(gallery, probe, wanted)
     found = ranked[passed_over:]

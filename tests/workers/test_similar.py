@@ -95,6 +95,7 @@ def test_pages_follow_each_other(owner: IndexOwner, database: Database, by: Lite
         (e["instance"], e["hamming"]) for e in whole
     ]
     assert [len(page) for page in pages] == [9, 9, 9, 9, 2, 0]
+    assert similar(owner, database, instance=1, offset=5001, by=by) == []
 
 
 @pytest.mark.parametrize("by", ["findings", "person"])
