@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
@@ -220,6 +220,22 @@ def retrieved(session: Session, instance_ids: Collection[int]) -> set[int]:
         part = Instance.id.in_(ids[start : start + _MOST_VALUES])
         found |= set(session.scalars(select(Instance.id).join(Series).where(part, IS_RETRIEVED)))
     return found
+
+
+def is_within(hours: str, moment: datetime) -> bool:
+    """Whether a moment lies in hours such as "20:00-06:00", which may pass midnight; the same time twice is all day.
+
+    Example:
+        >>> [is_within("20:00-06:00", datetime(2024, 1, 1, hour)) for hour in (19, 20, 23, 5, 6)]
+        [False, True, True, True, False]
+        >>> is_within("00:00-00:00", datetime(2024, 1, 1, 12))
+        True
+    """
+    begin, end = hours.split("-")
+    now = f"{moment:%H:%M}"
+    if begin == end:
+        return True
+    return begin <= now < end if begin < end else now >= begin or now < end
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class PriorRetrieval:
         return True
 
     def _next_day(self) -> bool:
-        if not is_within(self._settings.priors.hours, datetime.now()):
+        if not priors.is_within(self._settings.priors.hours, datetime.now()):
             return False
         with self._database.write() as session:
             day = priors.claim_day(session)
@@ -162,19 +162,3 @@ class _Came:
             logger.warning("Not all earlier images %s came, the search is %s: %s", what, state, self.failure)
         else:
             logger.info("Earlier images %s: %d series came.", what, self.series)
-
-
-def is_within(hours: str, moment: datetime) -> bool:
-    """Whether a moment lies in hours such as "20:00-06:00", which may pass midnight; the same time twice is all day.
-
-    Example:
-        >>> [is_within("20:00-06:00", datetime(2024, 1, 1, hour)) for hour in (19, 20, 23, 5, 6)]
-        [False, True, True, True, False]
-        >>> is_within("00:00-00:00", datetime(2024, 1, 1, 12))
-        True
-    """
-    begin, end = hours.split("-")
-    now = f"{moment:%H:%M}"
-    if begin == end:
-        return True
-    return begin <= now < end if begin < end else now >= begin or now < end

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from datetime import datetime
 
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from archive.database import Database
-from archive.priors import is_anything_due
+from archive.priors import is_anything_due, is_within
 from config.broker import Task
 from config.paths import DataDir
 from config.settings import Settings
@@ -33,7 +34,7 @@ def fetch_priors(database: Database, settings: Settings, folder: DataDir, send: 
         return 0
     try:
         with database.read() as session:
-            if not is_anything_due(session, days_too=True):
+            if not is_anything_due(session, is_within(settings.priors.hours, datetime.now())):
                 return 0
         # pynetdicom is imported here and in no worker that has no need of it.
         from dicom_node.discretion import keep_values_private

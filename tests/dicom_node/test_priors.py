@@ -21,7 +21,6 @@ from archive.models import Instance, Patient, PriorSearch, RetrievedDay, Retriev
 from archive.states import ImageState, SearchState
 from config.paths import DataDir
 from config.settings import Settings, load_settings
-from dicom_node import priors
 from dicom_node.discretion import keep_values_private
 from dicom_node.priors import PriorRetrieval
 from tests.dicom_node.pacs import ORTHANC, TITLE, dcmqrscp, dcmtk, orthanc
@@ -278,4 +277,4 @@ def test_an_image_without_a_patient_id_is_not_searched_for(folder: DataDir, data
 
 
 def test_the_example_holds() -> None:
-    assert doctest.testmod(priors).failed == 0 < doctest.testmod(priors).attempted
+    assert doctest.testmod(archived).failed == 0 < doctest.testmod(archived).attempted
