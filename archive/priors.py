@@ -152,10 +152,11 @@ def record_fetched(session: Session, patient_pk: int, series: int, failure: str,
         failure: why not everything came, one sentence without patient data; "" when it did.
 
     Returns:
-        the state afterwards: RETRIEVED if something has to be compared, else as `_end`.
+        the state afterwards: RETRIEVED if something has to be compared, now or from an attempt that was killed, else
+        as `_end`.
     """
     found = session.get_one(PriorSearch, patient_pk, with_for_update=True)
-    if not series:
+    if not series and (failure or not _has_retrieved(session, patient_pk)):
         return _end(found, failure, options)
     found.state, found.reason = SearchState.RETRIEVED, failure[:LONGEST_REASON]
     found.due_at = now() + timedelta(seconds=LOOK_AGAIN_SECONDS)
@@ -193,6 +194,11 @@ def _end(found: PriorSearch | RetrievedDay, failure: str, options: Tries) -> Sea
     is_over = found.due_at > found.requested_at + timedelta(days=options.days)
     found.state = SearchState.DEAD if is_over else SearchState.PENDING
     return found.state
+
+
+def _has_retrieved(session: Session, patient_pk: int) -> bool:
+    query = select(Instance.id).join(Series).where(Instance.patient_pk == patient_pk, IS_RETRIEVED)
+    return session.scalar(query.limit(1)) is not None
 
 
 def are_settled(session: Session, patient_pk: int) -> bool:

@@ -132,8 +132,9 @@ class PriorRetrieval:
                     self._fetch_series(there, one)
                     came.series += 1
                 except RetrieveFailed as error:
-                    # The others may still come.
                     came.failure = str(error)
+                    if not there.association.is_established:
+                        return
 
     def _missing(self, series: Sequence[FoundSeries]) -> list[FoundSeries]:
         with self._database.read() as session:

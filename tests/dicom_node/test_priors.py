@@ -234,6 +234,20 @@ def test_a_day_is_fetched_and_goes_on_where_it_stopped(
 
 
 @pytest.mark.parametrize("serve", SERVERS[:1])
+def test_what_came_before_a_kill_is_compared_too(
+    folder: DataDir, database: Database, tmp_path: Path, serve: Serve
+) -> None:
+    with site(folder, database, serve, tmp_path / "pacs", EARLIER[:1]) as here:
+        assert here.sender.send(image(100, days=0)) == 0
+        here.retrieval().work(60)
+        # As if the process had died between the last series and the end of the search.
+        with database.write() as session:
+            session.execute(update(PriorSearch).values(state=SearchState.PENDING, due_at=now()))
+        assert here.retrieval().work(60) == 1
+        assert here.searches()["PID1"].state is SearchState.RETRIEVED
+
+
+@pytest.mark.parametrize("serve", SERVERS[:1])
 def test_days_wait_for_their_hours_and_patients_do_not(
     folder: DataDir, database: Database, tmp_path: Path, serve: Serve
 ) -> None:
