@@ -25,8 +25,10 @@ from archive.models import (
     Notification,
     Patient,
     PatientLink,
+    PriorSearch,
     Purge,
     Quarantined,
+    RetrievedSeries,
     Series,
     Study,
     Variant,
@@ -245,6 +247,9 @@ def _remove_images(session: Session, rows: _Rows) -> None:
     _delete(session, Code, Code.instance_pk, rows.images)
     series = set(_column(session, Instance.series_pk, Instance.id, rows.images))
     series |= set(_column(session, Series.id, Series.study_pk, rows.studies))
+    named = set(_column(session, Series.series_instance_uid, Series.id, series))
+    _delete(session, RetrievedSeries, RetrievedSeries.series_instance_uid, named)
+    _delete(session, PriorSearch, PriorSearch.patient_pk, rows.patients)
     _delete(session, Instance, Instance.id, rows.images)
     _delete(session, Series, Series.id, series)
     _delete(session, Study, Study.id, rows.studies)

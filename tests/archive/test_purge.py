@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from archive import priors
 from archive.audit import AuditAction, record, trail
 from archive.changes import changes_since
 from archive.database import Database, open_database
@@ -29,7 +30,10 @@ from archive.models import (
     Leftover,
     Patient,
     PatientLink,
+    PriorSearch,
     Purge,
+    RetrievedSeries,
+    Series,
     Study,
     Variant,
 )
@@ -84,6 +88,9 @@ def test_nothing_of_a_patient_is_left_anywhere(database: Database, files: ImageF
         alert = file_alert(session, image, other)
         dispose(session, alert.id, user, AlertState.SAME_PERSON, "it is DOE-4711, I asked")
         record(session, "qa", AuditAction.IMAGE_VIEWED, "instance", image.id, image.patient_pk)
+        priors.begin(session, image.patient_pk)
+        series_uid = session.get_one(Series, image.series_pk).series_instance_uid
+        priors.note_asked(session, series_uid)
         files.aligned_path(other.id, image.id).parent.mkdir(parents=True, exist_ok=True)
         files.aligned_path(other.id, image.id).write_bytes(b"DOE-4711 laid over ROE")
         (folder.quarantine / "refused.dcm").write_bytes(b"DOE-4711")
@@ -104,6 +111,7 @@ def test_nothing_of_a_patient_is_left_anywhere(database: Database, files: ImageF
     left = everything(folder)
     assert b"DOE-4711" not in left and image.sop_instance_uid.encode() not in left and b"ROE" in left
     with database.read() as session:
+        assert session.get(PriorSearch, image.patient_pk) is None and session.get(RetrievedSeries, series_uid) is None
         assert not extent(session, DOE) and unfinished(session) == []
         assert session.scalars(select(Instance.id)).all() == [other.id]
         assert session.scalars(select(PatientLink.id)).all() == []
