@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -68,12 +69,16 @@ class Crew:
 
     Args:
         count: how many.
+        most_open: connections that they may have open together; what comes then is closed.
         work: run in each; returns when its channel gives no more connections or SIGTERM arrives.
         on_death: called with the id of a process that ended by itself, before it is replaced.
     """
 
-    def __init__(self, doorway: Doorway, count: int, work: Work, on_death: Callable[[int], None]) -> None:
+    def __init__(
+        self, doorway: Doorway, count: int, most_open: int, work: Work, on_death: Callable[[int], None]
+    ) -> None:
         self._doorway = doorway
+        self._most_open = most_open
         self._work = work
         self._on_death = on_death
         self._hands: list[_Hand] = []
@@ -86,6 +91,8 @@ class Crew:
         Raises:
             OSError: it could not be given.
         """
+        if sum(hand.open for hand in self._hands) >= self._most_open:
+            raise OSError(errno.EUSERS, "more connections are open than may be")
         hand = min(self._hands, key=lambda one: one.open)
         message = f"{caller.host} {caller.port} {caller.door}".encode()
         socket.send_fds(hand.line, [message], [connection.fileno()])

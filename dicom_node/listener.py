@@ -24,6 +24,8 @@ from dicom_node.tls import Certificates
 logger = logging.getLogger(__name__)
 
 MOST_PROCESSES = 4
+# Connections that may be open for each association that may be: room to reject what is too many as the standard asks.
+CONNECTIONS_FOR_EACH = 4
 STOP_SECONDS = FINISH_SECONDS + 3.0
 
 
@@ -106,7 +108,8 @@ def serve(settings: Settings, folder: DataDir) -> None:
         places.forget(process)
         _sweep(folder)
 
-    crew = Crew(doorway, dicom.processes or min(os.cpu_count() or 1, MOST_PROCESSES), work, clear_up)
+    count = dicom.processes or min(os.cpu_count() or 1, MOST_PROCESSES)
+    crew = Crew(doorway, count, CONNECTIONS_FOR_EACH * dicom.max_associations, work, clear_up)
     secured = "" if doors.secured is None else f", and over TLS on port {doors.secured}"
     logger.info("Listening as %s on %s:%d%s.", dicom.ae_title, doors.host, doors.plain, secured)
     while not ended.is_set():

@@ -24,8 +24,9 @@ _POLL_SECONDS = 0.001
 # How long the peer may take to close the connection by itself after an abort or a rejection.
 _LINGER_SECONDS = 0.5
 _P_DATA_TF = 0x04
-# Association requests with many presentation contexts are some 10 KiB long.
-_LONGEST_OTHER_PDU = 1 << 20
+# Association requests are some 10 KiB long; with all 128 presentation contexts and 40 transfer syntaxes each, 150 KiB.
+_LONGEST_OTHER_PDU = 256 << 10
+_LONGEST_DATA_PDU = 1 << 20
 
 
 class ImageDul(DULServiceProvider):
@@ -181,7 +182,7 @@ class ImageDul(DULServiceProvider):
     def _longest(self, kind: int) -> int:
         # Some senders count the PDU's own header into the agreed length, or round up.
         return (
-            (self.assoc.acceptor.maximum_length or _LONGEST_OTHER_PDU) + 1024
+            (self.assoc.acceptor.maximum_length or _LONGEST_DATA_PDU) + 1024
             if kind == _P_DATA_TF
             else _LONGEST_OTHER_PDU
         )
