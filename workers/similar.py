@@ -175,7 +175,8 @@ def _probe(
 def _by_person(gallery: Searched, probe: _Probe, wanted: int) -> Ids:
     """Ids of the most alike, by the index as long as that asks for few, else by comparing all that may be shown."""
     own = gallery.rows.images_of(probe.person) if probe.patient == "others" else 0
-    asked = wanted + own + 1
+    # One wide search instead of several that find too little that fits.
+    asked = wanted + own + 1 if probe.fits is None else max(wanted + own + 1, FEW)
     while probe.patient != "same" and asked <= max(FEW, wanted + own + 1):
         ids = gallery.search(probe.vector, asked).ids
         kept = ids[probe.of_patient(ids, gallery.rows.at(ids)[0])]
