@@ -156,11 +156,9 @@ def is_denied(session: Session, kind: AlertKind, patient_pk: int, other_patient_
     return bool(_standing(session, link, own, other))
 
 
-def linked(session: Session, patient_pk: int) -> tuple[Patient, ...]:
-    """The other labels of a label's person, by Patient ID."""
-    others = persons_labels(session, (patient_pk,)) - {patient_pk}
-    wanted = select(Patient).where(Patient.id.in_(others)).order_by(Patient.patient_id, Patient.issuer)
-    return tuple(session.scalars(wanted)) if others else ()
+def standing_links(session: Session, firsts: Collection[int], seconds: Collection[int]) -> tuple[PatientLink, ...]:
+    """Who has said that one of some labels and one of some others are one person, and nobody has taken back."""
+    return tuple(_standing(session, LinkKind.SAME_PERSON, set(firsts), set(seconds)))
 
 
 def merge(session: Session, prior: Label, surviving: Label, author: Author) -> bool:

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from archive import links
-from archive.models import Alert, Disposition, Instance, Series, Study, User
+from archive.models import Alert, Disposition, Instance, Patient, PatientLink, Series, Study, User
 from archive.states import AUDIT_KINDS, LIVE_KINDS, AlertKind, AlertState
 from config.errors import LungprintError
 
@@ -58,11 +58,20 @@ class AlertPage:
 
 @dataclass(frozen=True)
 class AlertDetail:
-    """An alert with the images of both labels, newest first; neither holds the alert's own image."""
+    """An alert with the images of both labels, newest first; neither holds the alert's own image.
+
+    Attributes:
+        own_priors, other_images: with those of the labels joined with either.
+        own_linked, other_linked: these labels; of two labels that are joined, the own ones alone.
+        links: who has said that the alert's two labels are one person, and nobody has taken back.
+    """
 
     alert: Alert
     own_priors: tuple[Instance, ...]
     other_images: tuple[Instance, ...]
+    own_linked: tuple[Patient, ...] = ()
+    other_linked: tuple[Patient, ...] = ()
+    links: tuple[PatientLink, ...] = ()
 
 
 def alert_page(
@@ -129,25 +138,39 @@ def alert_detail(session: Session, alert_id: int, most_priors: int = 24) -> Aler
     )
     if alert is None:
         raise NoSuchAlert
-    own = images_of(session, alert.patient_pk, most_priors, leave_out=alert.instance_pk)
-    other: tuple[Instance, ...] = ()
-    if alert.other_patient_pk is not None and alert.other_patient_pk != alert.patient_pk:
-        other = images_of(session, alert.other_patient_pk, most_priors, leave_out=alert.instance_pk)
-    return AlertDetail(alert, own, other)
+    own, other = {alert.patient_pk}, set() if alert.other_patient_pk is None else {alert.other_patient_pk}
+    other -= own
+    own_labels, other_labels = links.persons_labels(session, own) - other, links.persons_labels(session, other)
+    other_labels -= own_labels
+    return AlertDetail(
+        alert,
+        images_of(session, own_labels, most_priors, leave_out=alert.instance_pk),
+        images_of(session, other_labels, most_priors, leave_out=alert.instance_pk),
+        _patients(session, own_labels - own),
+        _patients(session, other_labels - other),
+        links.standing_links(session, own, other),
+    )
 
 
-def images_of(session: Session, patient_pk: int, most: int, leave_out: int | None = None) -> tuple[Instance, ...]:
-    """The newest images filed under one label, with the facts of their headers loaded."""
+def images_of(
+    session: Session, patient_pks: Collection[int], most: int, leave_out: int | None = None
+) -> tuple[Instance, ...]:
+    """The newest images filed under some labels, with the facts of their headers loaded."""
     found = session.scalars(
         select(Instance)
         .join(Instance.series)
         .join(Series.study)
-        .where(Instance.patient_pk == patient_pk, Instance.id != (leave_out or 0))
+        .where(Instance.patient_pk.in_(patient_pks), Instance.id != (leave_out or 0))
         .options(*_HEADER)
         .order_by(func.coalesce(Study.acquired_at, Instance.received_at).desc(), Instance.id.desc())
         .limit(most)
     )
     return tuple(found)
+
+
+def _patients(session: Session, patient_pks: Collection[int]) -> tuple[Patient, ...]:
+    wanted = select(Patient).where(Patient.id.in_(patient_pks)).order_by(Patient.patient_id, Patient.issuer)
+    return tuple(session.scalars(wanted))
 
 
 def dispose(

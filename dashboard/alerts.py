@@ -131,6 +131,8 @@ def review(alert_id: int) -> ResponseReturnValue:
         reasons=wording.reasons(alert),
         meaning=wording.meaning(alert),
         buttons=BUTTONS,
+        resolution=wording.RESOLUTIONS[alert.resolution],
+        undo=wording.UNDO.get(alert.state, "Take the decision back"),
         above=above,
         below=below,
         tab=_tab_of(alert),

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from archive.audit import AuditAction, Entry
 from archive.files import ImageFiles
+from archive.links import persons_labels
 from archive.models import WHOLE, Alert, Code, Instance, Series, Study
 from archive.review import images_of
 from dashboard.access import open_to
@@ -37,7 +38,7 @@ def page(instance_id: int) -> ResponseReturnValue:
     """An image with the facts of its header, its verdict and the other images of its label."""
     with services().database.read() as session:
         image = find_image(session, instance_id)
-        others = images_of(session, image.patient_pk, MOST_PRIORS, leave_out=image.id)
+        others = images_of(session, persons_labels(session, (image.patient_pk,)), MOST_PRIORS, leave_out=image.id)
         code = session.scalar(select(Code.model_id).where(Code.instance_pk == image.id))
         about = or_(Alert.instance_pk == image.id, Alert.other_instance_pk == image.id)
         alerts = session.scalars(select(Alert).where(about).order_by(Alert.id.desc()).limit(20)).all()

@@ -12,7 +12,7 @@ from pydicom.valuerep import PersonName
 
 from archive.case_filter import age_at
 from archive.models import Alert, Instance, Patient
-from archive.states import AlertKind, AlertState
+from archive.states import AlertKind, AlertState, Resolution
 
 KINDS = {
     AlertKind.WRONG_PATIENT: "Wrong patient",
@@ -37,6 +37,19 @@ VERDICTS = {
     "prior_mismatch": "Prior mismatch: unlike this patient's earlier images.",
     "duplicate_record": "Duplicate record: another patient's images look like the same person.",
     "duplicate_image": "Duplicate image: the same pixels are filed elsewhere.",
+}
+RESOLUTIONS = {
+    "": "",
+    Resolution.JOINED: "Closed by itself: the two records were joined as one person.",
+    Resolution.CORRECTED: "Closed by itself: the image came again, or was moved, under another Patient ID.",
+    Resolution.JUDGED_ANEW: "Closed by itself: something about these patients has changed, and compared anew it no "
+    "longer holds.",
+}
+# What the button says that takes a state back, which separates records again or lets the pair be raised again.
+UNDO = {
+    AlertState.SAME_PERSON: "Take it back and separate the records",
+    AlertState.NOT_AN_ERROR: "Take it back; it may be raised again",
+    AlertState.RESOLVED: "Open it again",
 }
 # Why an alert about files was raised, by the cause in its evidence.
 _FILES = {

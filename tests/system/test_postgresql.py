@@ -11,24 +11,36 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import func, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
+import archive
 from archive.alerts import Finding, label_key, list_alerts, raise_alert
+from archive.audit import AuditAction, record
+from archive.changes import changes_since
 from archive.database import Database, open_database
-from archive.models import Base, Instance, Patient
+from archive.files import ImageFiles
+from archive.intake import Header, Outcome, StoredFile, register
+from archive.leftovers import finish
+from archive.links import Author, join, links_of, unjoin
+from archive.models import Base, Disposition, Instance, Patient
 from archive.progress import due, record_failure, retry
-from archive.states import AlertKind, ImageState, Role
+from archive.purge import Subject, purge
+from archive.review import dispose
+from archive.states import AlertKind, AlertState, ImageState, PurgeKind, Role
 from archive.statistics import system_status
 from archive.users import create_user, verify
 from config.paths import DataDir
 from config.settings import Settings, load_settings
-from tests.archive.filing import PASSWORD, file_image, file_patient
+from tests.archive.filing import PASSWORD, enlist, file_alert, file_image, file_patient
 from tests.system.running import free_port
 
 
@@ -158,6 +170,71 @@ def test_status_counts(database: Database, settings: Settings, folder: DataDir) 
     with database.write() as session:
         file_image(session, file_patient(session, "P1"))
     assert system_status(database, settings, folder).images[ImageState.MATCHED] == 1
+
+
+def test_records_are_joined_and_separated_by_many_at_a_time(database: Database) -> None:
+    with database.write() as session:
+        images = [file_image(session, file_patient(session, f"P{number}")) for number in range(9)]
+    patients = [image.patient_pk for image in images]
+
+    def link(number: int) -> None:
+        with database.write() as session:
+            join(session, patients[number], patients[number + 1], Author("qa"))
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(2):
+            list(pool.map(link, range(8)))
+    with database.read() as session:
+        assert len(links_of(session, patients)) == 8
+        assert changes_since(session, 0).relabelled == {image.id for image in images}
+        assert set(session.scalars(select(Patient.person_pk))) == {min(patients)}
+    with database.write() as session:
+        assert unjoin(session, patients[3], patients[4], Author("qa"))
+        assert set(session.scalars(select(Patient.person_pk))) == {patients[0], patients[4]}
+
+
+def test_a_corrected_image_moves(database: Database, settings: Settings) -> None:
+    header = Header("1.2", "1.3", "1.2.840.10008.1.2.1", "1.4", "1.5", "WRONG")
+    first = register(database, settings, header, StoredFile("a" * 64, 1))
+    again = register(database, settings, replace(header, patient_id="RIGHT"), StoredFile("b" * 64, 1))
+    assert (again.instance_id, again.outcome) == (first.instance_id, Outcome.CORRECTED)
+    with database.read() as session:
+        assert session.get_one(Instance, first.instance_id).patient.patient_id == "RIGHT"
+
+
+def test_decisions_go_with_a_purge_and_not_otherwise(database: Database, folder: DataDir) -> None:
+    with database.write() as session:
+        image = file_image(session, file_patient(session, "DOE"))
+        alert = file_alert(session, image)
+        dispose(session, alert.id, enlist(session, Role.QA), AlertState.CONFIRMED, "a note")
+        record(session, "qa", AuditAction.ALERT_DISPOSED, "alert", alert.id, image.patient_pk)
+    for statement in (
+        "DELETE FROM dispositions",
+        "UPDATE dispositions SET note = ''",
+        "TRUNCATE dispositions",
+        "DELETE FROM audit_events",
+    ):
+        with pytest.raises(DBAPIError, match="only ever added"), database.write() as session:
+            session.execute(text(statement))
+    number = purge(database, Subject(PurgeKind.PATIENT, "DOE"), Author("admin"), b"k")
+    assert number is not None
+    finish(database, ImageFiles(folder), number)
+    with database.read() as session:
+        assert (
+            session.scalar(select(func.count(Disposition.id))) == session.scalar(select(func.count(Instance.id))) == 0
+        )
+        assert [one.name for one in session.scalars(select(Patient))] == [""]
+
+
+def test_migrations_go_back_and_forth(database: Database) -> None:
+    alembic = Config()
+    alembic.set_main_option("script_location", str(Path(archive.__file__).parent / "migrations"))
+    with database.engine.begin() as connection:
+        alembic.attributes["connection"] = connection
+        command.downgrade(alembic, "0002")
+    database.migrate()
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
 
 
 def test_the_command_line_works_on_it(database: Database, folder: DataDir, url: str) -> None:
