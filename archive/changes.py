@@ -68,6 +68,9 @@ def forget_changes(session: Session, last: int) -> None:
 
 
 def take_turn(session: Session) -> None:
-    """Until the session ends, nobody else notes a change; on SQLite every writing session has that for itself."""
+    """Until the session ends, nobody else notes a change; on SQLite every writing session has that for itself.
+
+    Whoever changes whose images are whose takes the turn before any row is locked, so that no two wait for each other.
+    """
     if session.get_bind().dialect.name == "postgresql":
         session.execute(_TURN)

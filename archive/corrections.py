@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from archive.alerts import Finding, conflict_key, raise_alert
 from archive.audit import AuditAction, record
-from archive.changes import note_changes
+from archive.changes import note_changes, take_turn
 from archive.links import Author, Label, join, patient_of
 from archive.models import Alert, Code, Instance, Series, Study, Variant, now
 from archive.progress import GRACE_SECONDS
@@ -158,6 +158,7 @@ def correct_patient_id(session: Session, old: Label, new: Label, author: Author,
     Raises:
         LinkRefused: one of both is no Patient ID, or somebody has said that these two are two persons.
     """
+    take_turn(session)
     before, after = patient_of(session, old), patient_of(session, new)
     if before.id == after.id:
         return 0

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from archive import priors
 from archive.alerts import Finding, conflict_key, raise_alert
+from archive.changes import take_turn
 from archive.corrections import Bytes, is_correction, replace_version
 from archive.database import Database
 from archive.models import Alert, Instance, Patient, Quarantined, RetrievedSeries, Series, Study, Variant, now
@@ -127,8 +128,7 @@ def note_quarantined(database: Database, entry: Quarantined) -> bool:
 
 
 def _register(session: Session, settings: Settings, header: Header, file: StoredFile) -> Registered:
-    taken = select(Instance).where(Instance.sop_instance_uid == header.sop_instance_uid).with_for_update()
-    known = session.scalar(taken)
+    known = session.scalar(select(Instance).where(Instance.sop_instance_uid == header.sop_instance_uid))
     if known is not None:
         return _register_again(session, settings, known, header, file)
     searches_priors = bool(settings.priors.peer and file.calling_ae and header.patient_id)
@@ -152,6 +152,9 @@ def _register(session: Session, settings: Settings, header: Header, file: Stored
 def _register_again(
     session: Session, settings: Settings, known: Instance, header: Header, file: StoredFile
 ) -> Registered:
+    if known.file_sha256 != file.file_sha256:
+        take_turn(session)
+        session.refresh(known, with_for_update=True)
     if known.file_sha256 == file.file_sha256:
         return Registered(known.id, Outcome.SAME)
     same = select(Variant).where(Variant.instance_pk == known.id, Variant.file_sha256 == file.file_sha256)

@@ -9,7 +9,7 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from archive.audit import AuditAction, record
-from archive.changes import note_changes
+from archive.changes import note_changes, take_turn
 from archive.models import Alert, Instance, Patient, PatientLink, now
 from archive.resolution import alerts_about, is_estimate, judge_anew, resolve
 from archive.states import AlertKind, ChangeKind, LinkKind, Resolution
@@ -62,6 +62,7 @@ def join(
     """
     if one == another:
         raise LinkRefused("This is one and the same record; there is nothing to join.")
+    take_turn(session)
     first, second = sorted((one, another))
     if any(link.alert_pk == alert_pk for link in _standing(session, LinkKind.SAME_PERSON, {first}, {second})):
         return
@@ -91,6 +92,7 @@ def unjoin(session: Session, one: int, another: int, author: Author, alert_pk: i
     Returns:
         whether there was anything to take back.
     """
+    take_turn(session)
     first, second = sorted((one, another))
     ended = _end(session, LinkKind.SAME_PERSON, first, second, author, alert_pk)
     if not ended:
@@ -173,6 +175,7 @@ def merge(session: Session, prior: Label, surviving: Label, author: Author) -> b
     Raises:
         LinkRefused: both are the same label, or one of them is no Patient ID.
     """
+    take_turn(session)
     old, new = patient_of(session, prior), patient_of(session, surviving)
     if old.id == new.id:
         raise LinkRefused("A Patient ID cannot be merged into itself.")

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, delete, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from archive.audit import AuditAction, record
-from archive.changes import note_changes
+from archive.changes import note_changes, take_turn
 from archive.database import Database
 from archive.links import Author, links_of, unjoin
 from archive.models import (
@@ -129,6 +129,7 @@ def purge(
         if session.get_bind().dialect.name == "sqlite":
             # What is deleted is overwritten with zeros instead of staying in free pages.
             session.execute(text("PRAGMA secure_delete = ON"))
+        take_turn(session)
         rows = _rows(session, subject)
         found = _extent(session, rows, len(quarantined))
         if not found:

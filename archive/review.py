@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from archive import links
+from archive.changes import take_turn
 from archive.models import Alert, Disposition, Instance, Patient, PatientLink, Series, Study, User
 from archive.states import AUDIT_KINDS, LIVE_KINDS, AlertKind, AlertState
 from config.errors import LungprintError
@@ -199,6 +200,7 @@ def dispose(
         DecisionRefused: `decision` is no decision, changes nothing, or the note is too long; or two records cannot be
             joined, as the alert names only one, or another decision says that they are two persons.
     """
+    take_turn(session)
     alert = session.scalar(select(Alert).where(Alert.id == alert_id).with_for_update())
     if alert is None:
         raise NoSuchAlert

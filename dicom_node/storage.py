@@ -61,8 +61,9 @@ class Storage:
 
         Returns:
             - 0x0000: the image is on the disk, under its final name, and its row is committed. Also for a SOP Instance
-              UID that is there already: with the same bytes nothing changes; with other bytes the first arrival stays,
-              the new file is stored as its variant and people are alerted.
+              UID that is there already: with the same bytes nothing changes; with other bytes and another Patient ID
+              the file takes the image's place, which it corrects; else the first arrival stays, the new file is stored
+              as its variant and people are alerted.
             - 0xA700: no space (less than `dicom.min_free_mib`, or the disk said so while writing, syncing or renaming),
               or the database could not be written. Nothing of the image can be seen; sending it again is right.
             - 0xA900: the Affected SOP Class or Instance UID is not that of the data set, or the class is not that of
