@@ -15,6 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import click
@@ -67,7 +68,7 @@ def main(images: int, million: bool, seed: int, record: bool) -> None:
 
 
 def _measure(size: int, seed: int) -> Iterator[Row]:
-    conditions = f"{size} images, {DIM}-d"
+    conditions = f"{size} images, {DIM}-d, faiss {metadata.version('faiss-cpu')}"
     with tempfile.TemporaryDirectory(prefix="lungprint-index-") as scratch:
         folder = Path(scratch)
         crowd = population(size, PROBES, seed)

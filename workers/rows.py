@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from retrieval.errors import IndexInputInvalid
 from retrieval.index.hamming import CodeTable
+from retrieval.index.id_map import MISSING, IdMap
 
 
 class GalleryRows:
-    """Persons and codes of images by id; memory is 16 bytes and a code an image, and its key.
+    """Persons and codes of images by id; memory is 20 bytes and a code an image.
 
     A removed image's row is taken by the last one, so the rows in use are always the first `len(self)`.
 
@@ -29,7 +30,7 @@ class GalleryRows:
         self._persons = np.zeros(1024, np.int64)
         self.identity = CodeTable(self._half)
         self.findings = CodeTable(self._half)
-        self._row: dict[int, int] = {}
+        self._row = IdMap()
         self._images: Counter[int] = Counter()
 
     def __len__(self) -> int:
@@ -67,9 +68,11 @@ class GalleryRows:
             raise IndexInputInvalid("Codes of another length cannot join this gallery.")
         if len(np.unique(ids)) != len(ids):
             raise IndexInputInvalid("An id was given twice in one call.")
-        before = len(self)
-        rows = np.array([self._row.setdefault(number, len(self._row)) for number in ids.tolist()], np.int64)
-        self._leave(self._persons[rows[rows < before]])
+        rows = self._row.rows(ids)
+        fresh = rows == MISSING
+        self._leave(self._persons[rows[~fresh]])
+        rows[fresh] = np.arange(len(self), len(self) + np.count_nonzero(fresh))
+        self._row.put(ids, rows)
         self._reserve(len(self))
         self._ids[rows], self._persons[rows] = ids, persons
         self.identity.put(rows, codes[:, : self._half])
@@ -78,21 +81,21 @@ class GalleryRows:
 
     def remove(self, ids: NDArray[np.int64]) -> None:
         """Forget ids int64 (n,); unknown ones are ignored."""
-        for number in ids.tolist():
-            row = self._row.pop(number, None)
-            if row is None:
-                continue
-            self._leave(self._persons[row : row + 1])
-            last = np.array([len(self)])
-            if row != last[0]:
-                self._ids[row], self._persons[row] = self._ids[last[0]], self._persons[last[0]]
-                self.identity.put(np.array([row]), self.identity.at(last))
-                self.findings.put(np.array([row]), self.findings.at(last))
-                self._row[int(self._ids[row])] = row
+        rows = np.sort(self._row.drop(ids))
+        self._leave(self._persons[rows])
+        last = len(self) + len(rows)
+        for row in rows[::-1].tolist():
+            last -= 1
+            if row != last:
+                to, taken = np.array([row]), np.array([last])
+                self._ids[to], self._persons[to] = self._ids[taken], self._persons[taken]
+                self.identity.put(to, self.identity.at(taken))
+                self.findings.put(to, self.findings.at(taken))
+                self._row.put(self._ids[to], to)
 
     def at(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """Persons int64 (n,) and codes uint8 (n, bytes) of known ids int64 (n,)."""
-        rows = np.array([self._row[number] for number in ids.tolist()], np.int64)
+        rows = self._row.known(ids)
         return self._persons[rows], np.concatenate([self.identity.at(rows), self.findings.at(rows)], axis=1)
 
     def _leave(self, persons: NDArray[np.int64]) -> None:

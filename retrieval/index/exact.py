@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.errors import IndexInputInvalid
 from retrieval.index.base import Candidates, best, checked, direction
+from retrieval.index.id_map import MISSING, IdMap
 from retrieval.index.stored import read_vectors, write_vectors
 
 _BLOCK = 65_536
@@ -27,7 +27,7 @@ class ExactIndex:
         self._count = 0
         self._vectors = np.zeros((64, dim), np.float32)
         self._ids = np.zeros(64, np.int64)
-        self._row: dict[int, int] = {}
+        self._row = IdMap()
 
     @property
     def dim(self) -> int:
@@ -42,7 +42,7 @@ class ExactIndex:
     @property
     def ids(self) -> NDArray[np.int64]:
         """All ids in it, int64 (count,), ascending."""
-        return np.sort(self._ids[: self._count])
+        return self._row.ids
 
     def __contains__(self, item: int) -> bool:
         return item in self._row
@@ -51,20 +51,20 @@ class ExactIndex:
         """Add or replace embeddings; see `GalleryIndex.add`."""
         ids, vectors = checked(ids, embeddings, self._dim)
         self._reserve(self._count + len(ids))
-        rows = [self._row.setdefault(number, len(self._row)) for number in ids.tolist()]
+        rows = self._row.rows(ids)
+        fresh = np.flatnonzero(rows == MISSING)
+        rows[fresh] = np.arange(self._count, self._count + len(fresh))
+        self._row.put(ids, rows)
         self._ids[rows], self._vectors[rows] = ids, vectors
         self._count = len(self._row)
 
     def remove(self, ids: NDArray[np.int64]) -> None:
         """Forget ids; unknown ones are ignored."""
-        for number in ids.tolist():
-            row = self._row.pop(number, None)
-            if row is None:
-                continue
+        for row in sorted(self._row.drop(ids).tolist(), reverse=True):
             self._count -= 1
             if row != self._count:
                 self._ids[row], self._vectors[row] = self._ids[self._count], self._vectors[self._count]
-                self._row[int(self._ids[row])] = row
+                self._row.put(self._ids[row : row + 1], np.array([row]))
 
     def search(self, embedding: NDArray[np.float32], k: int) -> Candidates:
         """The `k` most similar images; see `GalleryIndex.search`."""
@@ -82,10 +82,7 @@ class ExactIndex:
 
     def embeddings(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Embeddings of known ids; see `GalleryIndex.embeddings`."""
-        try:
-            return self._vectors[[self._row[number] for number in ids.tolist()]].reshape(len(ids), self._dim)
-        except KeyError as error:
-            raise IndexInputInvalid(f"Image {error.args[0]} is not in the index.") from error
+        return self._vectors[self._row.known(ids)]
 
     def save(self, folder: Path) -> None:
         """Write the index into an empty folder."""
@@ -95,7 +92,7 @@ class ExactIndex:
         """Replace the content by what `save` wrote."""
         ids, vectors = read_vectors(folder, self._dim)
         self._count = 0
-        self._row = {}
+        self._row = IdMap()
         self.add(ids, vectors)
 
     def _reserve(self, rows: int) -> None:

@@ -10,8 +10,9 @@ import hnswlib
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.errors import IndexInputInvalid, SnapshotInvalid
+from retrieval.errors import SnapshotInvalid
 from retrieval.index.base import Candidates, best, checked, direction
+from retrieval.index.id_map import MISSING, IdMap
 
 # Nearer than this, two embeddings are one node: hundreds of equal nodes link only to each other, and cut others off.
 SAME_NODE = 1e-6
@@ -48,7 +49,7 @@ class HnswIndex:
 
     def _clear(self) -> None:
         self._graph = self._new_graph(_FIRST_CAPACITY)
-        self._node: dict[int, int] = {}  # id -> its node
+        self._node = IdMap()  # id -> its node
         self._first = np.full(_FIRST_CAPACITY, -1, np.int64)  # node -> one of its ids; -1 = deleted
         self._more: dict[int, list[int]] = {}  # node -> its other ids
         self._nodes = 0  # numbers given out, deleted nodes included
@@ -67,7 +68,7 @@ class HnswIndex:
     @property
     def ids(self) -> NDArray[np.int64]:
         """All ids in it, int64 (count,), ascending."""
-        return np.sort(np.fromiter(self._node, np.int64, len(self._node)))
+        return self._node.ids
 
     def __contains__(self, item: int) -> bool:
         return item in self._node
@@ -98,23 +99,18 @@ class HnswIndex:
 
     def embeddings(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Embeddings of known ids, as near as `SAME_NODE`; see `GalleryIndex.embeddings`."""
-        try:
-            nodes = [self._node[number] for number in ids.tolist()]
-        except KeyError as error:
-            raise IndexInputInvalid(f"Image {error.args[0]} is not in the index.") from error
-        return self._vectors(np.array(nodes, np.int64))
+        return self._vectors(self._node.known(ids))
 
     def save(self, folder: Path) -> None:
         """Write the index into an empty folder; hnswlib does not say when it could not, so the sizes are compared."""
         graph = folder / "graph.bin"
-        ids = np.fromiter(self._node, np.int64, len(self._node))
-        nodes = np.fromiter(self._node.values(), np.int64, len(self._node))
+        ids = self._node.ids
         try:
             self._graph.save_index(str(graph))
             if graph.stat().st_size != self._graph.index_file_size():
                 raise SnapshotInvalid("The index could not be written as a whole; the disk may be full.")
             np.save(folder / "ids.npy", ids)
-            np.save(folder / "nodes.npy", nodes)
+            np.save(folder / "nodes.npy", self._node.rows(ids))
         except (OSError, RuntimeError) as error:
             raise SnapshotInvalid(f"The index could not be written: {error}.") from error
 
@@ -134,8 +130,7 @@ class HnswIndex:
         self._graph, self._nodes, self._deleted = graph, total, total - len(live)
         self._graph.set_num_threads(1)
         self._first = np.full(graph.get_max_elements(), -1, np.int64)
-        for number, node in zip(ids.tolist(), nodes.tolist(), strict=True):
-            self._join(number, node)
+        self._join(ids, nodes)
 
     def _new_graph(self, capacity: int) -> hnswlib.Index:
         graph = hnswlib.Index("ip", self._dim)
@@ -162,8 +157,7 @@ class HnswIndex:
         self._nodes += len(fresh)
         for follower in np.flatnonzero(known < 0):
             known[follower] = known[leader[follower]]
-        for number, node in zip(ids.tolist(), known.tolist(), strict=True):
-            self._join(number, node)
+        self._join(ids, known)
 
     def _same_nodes(self, vectors: NDArray[np.float32], threads: int) -> NDArray[np.int64]:
         """The node that each vector equals, int64 (n,), -1 for none."""
@@ -176,19 +170,20 @@ class HnswIndex:
             return np.full(len(vectors), -1, np.int64)
         return np.where(distances[:, 0] <= SAME_NODE, nodes[:, 0].astype(np.int64), -1)
 
-    def _join(self, number: int, node: int) -> None:
-        self._node[number] = node
-        if self._first[node] < 0:
-            self._first[node] = number
-        else:
+    def _join(self, ids: NDArray[np.int64], nodes: NDArray[np.int64]) -> None:
+        """Let ids stand at nodes, both int64 (n,)."""
+        self._node.put(ids, nodes)
+        leads = np.zeros(len(ids), np.bool_)
+        leads[np.unique(nodes, return_index=True)[1]] = True
+        leads &= self._first[nodes] < 0
+        self._first[nodes[leads]] = ids[leads]
+        for number, node in zip(ids[~leads].tolist(), nodes[~leads].tolist(), strict=True):
             self._more.setdefault(node, []).append(number)
 
     def _forget(self, ids: NDArray[np.int64]) -> None:
         dead: list[int] = []
-        for number in ids.tolist():
-            node = self._node.pop(number, None)
-            if node is None:
-                continue
+        there = np.unique(ids[self._node.rows(ids) != MISSING])
+        for number, node in zip(there.tolist(), self._node.rows(there).tolist(), strict=True):
             others = self._more.get(node, [])
             if number in others:
                 others.remove(number)
@@ -198,6 +193,7 @@ class HnswIndex:
                 self._more.pop(node, None)
             if self._first[node] < 0:
                 dead.append(node)
+        self._node.drop(there)
         vectors = self._vectors(np.array(dead, np.int64))
         for node in dead:
             self._graph.mark_deleted(node)

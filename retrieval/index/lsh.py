@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.errors import IndexInputInvalid
 from retrieval.index.base import Candidates, best, checked, direction
+from retrieval.index.id_map import IdMap
 from retrieval.index.stored import read_vectors, write_vectors
 
 # Rows that are not yet sorted into buckets are compared one by one; more than these, or a tenth of all, are sorted in.
@@ -56,7 +56,7 @@ class LshIndex:
         self._clear()
 
     def _clear(self) -> None:
-        self._row: dict[int, int] = {}
+        self._row = IdMap()
         self._rows = 0  # rows in use, holes included
         self._ids = np.zeros(64, np.int64)
         self._vectors = np.zeros((64, self._dim), np.float32)
@@ -76,7 +76,7 @@ class LshIndex:
     @property
     def ids(self) -> NDArray[np.int64]:
         """All ids in it, int64 (count,), ascending."""
-        return np.sort(np.fromiter(self._row, np.int64, len(self._row)))
+        return self._row.ids
 
     def __contains__(self, item: int) -> bool:
         return item in self._row
@@ -88,7 +88,7 @@ class LshIndex:
         self._reserve(self._rows + len(ids))
         rows = slice(self._rows, self._rows + len(ids))
         self._ids[rows], self._vectors[rows], self._keys[:, rows] = ids, vectors, self._buckets_of(vectors)
-        self._row.update(zip(ids.tolist(), range(rows.start, rows.stop), strict=True))
+        self._row.put(ids, np.arange(rows.start, rows.stop))
         self._rows = rows.stop
         self._sort_if_due()
 
@@ -105,10 +105,7 @@ class LshIndex:
 
     def embeddings(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Embeddings of known ids; see `GalleryIndex.embeddings`."""
-        try:
-            return self._vectors[[self._row[number] for number in ids.tolist()]].reshape(len(ids), self._dim)
-        except KeyError as error:
-            raise IndexInputInvalid(f"Image {error.args[0]} is not in the index.") from error
+        return self._vectors[self._row.known(ids)]
 
     def save(self, folder: Path) -> None:
         """Write the embeddings into an empty folder; the buckets follow from them."""
@@ -157,10 +154,7 @@ class LshIndex:
         return there
 
     def _forget(self, ids: NDArray[np.int64]) -> None:
-        for number in ids.tolist():
-            row = self._row.pop(number, None)
-            if row is not None:
-                self._ids[row] = _GONE
+        self._ids[self._row.drop(ids)] = _GONE
 
     def _sort_if_due(self) -> None:
         holes = self._rows - self.count
@@ -174,7 +168,7 @@ class LshIndex:
             for name in ("_ids", "_vectors"):
                 getattr(self, name)[: len(kept)] = getattr(self, name)[kept]
             self._keys[:, : len(kept)] = self._keys[:, kept]
-            self._row = dict(zip(self._ids[: len(kept)].tolist(), range(len(kept)), strict=True))
+            self._row.put(self._ids[: len(kept)], np.arange(len(kept)))
         self._rows = self._sorted = len(kept)
         keys = self._keys[:, : self._rows]
         self._order = np.argsort(keys, axis=1, kind="stable").astype(np.int32)
