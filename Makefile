@@ -52,6 +52,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.gate $(ARGS)
 	$(BIN)/python -m benchmarks.encode $(ARGS)
 	$(BIN)/python -m benchmarks.index $(ARGS)
+	$(BIN)/python -m benchmarks.matching
 
 clean:
 	rm -rf $(VENV) .demo

@@ -27,7 +27,7 @@ from cli.replaying.figures import unsettled as count_unsettled
 from cli.replaying.outcome import RoundOutcome
 from cli.replaying.plan import planned
 from cli.replaying.run import Task, options_for
-from cli.replaying.tables import SIMULATION, tables, write_csv
+from cli.replaying.tables import SIMULATION, read_csv, tables, write_csv
 from retrieval.evaluation.alert_budget import found, listed
 from retrieval.evaluation.markdown import table as markdown_table
 
@@ -44,13 +44,23 @@ def write_all(task: Task, rounds: Sequence[RoundOutcome], rows: dict[Path, int])
     write_csv(lines, task.output / "replay.csv")
     _write_images(task, rounds, rows, task.output / "images.csv")
     _draw(rounds, task.output / "replay.png")
-    parts = ["# Replay", *facts(task, rounds)]
-    for table in tables(lines):
-        parts += [f"## {table.title}", markdown_table(table.heading, table.rows, table.words)]
+    parts = ["# Replay", *facts(task, rounds), markdown(task.output / "replay.csv")]
     parts += ["![Errors found and precision, by the length of the alert list](replay.png)", *_limits()]
     path = task.output / "report.md"
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return path
+
+
+def markdown(figures_csv: Path) -> str:
+    """The tables of a `replay.csv`, each below a heading.
+
+    Raises:
+        InputNotUsable: it is no such file.
+    """
+    parts = []
+    for table in tables(read_csv(figures_csv)):
+        parts += [f"## {table.title}", markdown_table(table.heading, table.rows, table.words)]
+    return "\n\n".join(parts)
 
 
 def show(task: Task, rounds: Sequence[RoundOutcome], out: Console) -> None:
