@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import click
+from rich.console import Console
 
 from cli.outcome import ExitCode, InputNotUsable
 from cli.output import console
@@ -112,7 +113,7 @@ def command(
     out = console()
     try:
         output.mkdir(parents=True, exist_ok=True)
-        replay = Replay(task, out)
+        replay = Replay(task, Console(stderr=True, highlight=False))
         outcomes = replay.play()
         report = write_all(task, outcomes, row_numbers(manifest))
         if not keep:

@@ -124,8 +124,10 @@ def outcome(session: Session, plan: Plan) -> RoundOutcome:
     rows = {row.sop_instance_uid: row for row in session.scalars(select(Instance))}
     images = []
     for shot, uid, _ in plan.delivery.sent():
-        row = rows[uid]
-        images.append(Shown(plan.errors.get(shot.number), row.state, row.verdict, row.probability))
+        planted, row = plan.errors.get(shot.number), rows.get(uid)
+        # Over the network an image may be refused; it was given up as surely as one that could not be decoded.
+        found = (ImageState.FAILED, "", None) if row is None else (row.state, row.verdict, row.probability)
+        images.append(Shown(planted, *found))
     truth = Truth(plan)
     return RoundOutcome(images, [truth.of(alert) for alert in list_alerts(session)])
 

@@ -82,6 +82,9 @@ def options_for(plan: Plan, weights: str, budget: float) -> str:
 class Replay:
     """Plays the rounds; what is finished lies in the work folder and is not played again.
 
+    Args:
+        out: where a replay over the network shows its progress.
+
     Raises:
         InputNotUsable: no error can be planted.
     """

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.outcome import InputNotUsable
-from cli.replaying.figures import EVERYTHING, GROUPS, MEASURED, SWAPS, Figure
+from cli.replaying.figures import EVERYTHING, GROUPS, MEASURED, RECORDS, SWAPS, Figure, Group
 
 SIMULATION = "simulation"
 
@@ -37,14 +37,14 @@ def tables(figures: Sequence[Figure]) -> Iterator[Table]:
     )
     yield Table(
         "False alerts per 1,000 studies (of these, alerts about a patient with a misfiled image) and precision",
-        ("alerts for", *columns),
-        tuple(_cost(measured, group.title, budgets) for group in GROUPS if group is not GROUPS[1]),
+        ("alerts that say", *columns),
+        tuple(_cost(measured, group, budgets) for group in GROUPS if group.says),
     )
     galleries = sorted({figure.gallery for figure in figures} - {MEASURED})
     if galleries:
         yield Table(
             f"In larger galleries ({SIMULATION}: scores of strangers drawn from those measured)",
-            ("gallery, budget", SWAPS.title, "second records", "false per 1,000", "precision"),
+            ("gallery, budget", SWAPS.title, RECORDS.title, "false per 1,000", "precision"),
             tuple(_larger(figures, size, budget) for size in (MEASURED, *galleries) for budget in budgets),
         )
 
@@ -81,9 +81,9 @@ def _found(figures: Sequence[Figure], kind: str, budgets: Sequence[float]) -> tu
     return kind, str(lines[budgets[0]].planted), *shares
 
 
-def _cost(figures: Sequence[Figure], kind: str, budgets: Sequence[float]) -> tuple[str, ...]:
-    lines = {figure.budget: figure for figure in figures if figure.kind == kind}
-    return kind, *(
+def _cost(figures: Sequence[Figure], group: Group, budgets: Sequence[float]) -> tuple[str, ...]:
+    lines = {figure.budget: figure for figure in figures if figure.kind == group.title}
+    return group.says, *(
         f"{lines[b].false_per_1000:.1f} ({lines[b].near_per_1000:.1f}), {_percent(lines[b].precision)}" for b in budgets
     )
 
@@ -95,7 +95,7 @@ def _larger(figures: Sequence[Figure], gallery: int, budget: float) -> tuple[str
     return (
         f"{size}, {budget:g} per 1,000",
         _percent(lines[SWAPS.title].share),
-        _percent(lines["second records"].share),
+        _percent(lines[RECORDS.title].share),
         f"{whole.false_per_1000:.1f}",
         _percent(whole.precision),
     )
