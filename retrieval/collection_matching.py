@@ -12,6 +12,7 @@ import torch
 
 from retrieval.comparison import Comparer
 from retrieval.errors import DeviceFailed, IndexInputInvalid, TooManyPairs
+from retrieval.normalisation import Strangers
 from retrieval.runtime import is_device_failure, place_of
 
 Vectors = npt.NDArray[np.float32]
@@ -117,12 +118,34 @@ class Encoded(Protocol):
     def code(self) -> Codes: ...
 
 
-def compare_pairs(comparer: Comparer, first: Encoded, second: Encoded, rows: Rows, columns: Rows) -> Matches:
-    """Compare pairs by everything that the network gives: int64 (k,) rows of either collection, the first ascending."""
+def compare_pairs(
+    comparer: Comparer,
+    first: Encoded,
+    second: Encoded,
+    rows: Rows,
+    columns: Rows,
+    strangers: Strangers | None = None,
+    offset: int = 0,
+) -> Matches:
+    """Compare pairs by everything that the network gives.
+
+    Args:
+        rows, columns: int64 (k,), rows of the first collection, ascending, and of the second.
+        strangers: images of both, against whom each is held; its persons are rows of the first collection, and rows of
+            the second plus `offset`.
+    """
     parts = []
     for row in np.unique(rows).tolist():
         own = columns[np.searchsorted(rows, row, "left") : np.searchsorted(rows, row, "right")]
-        found = comparer.compare(first.embedding[row], first.code[row], second.embedding[own], second.code[own])
+        found = comparer.compare(
+            first.embedding[row],
+            first.code[row],
+            second.embedding[own],
+            second.code[own],
+            strangers,
+            row,
+            own + offset,
+        )
         parts.append(
             Matches(np.full(len(own), row), own, found.cosine, found.hamming, found.log_ratio, found.probability)
         )

@@ -10,6 +10,7 @@ import numpy as np
 from retrieval.audit.floor import best_ratio, least_cosine
 from retrieval.calibration import probability
 from retrieval.comparison import Comparer
+from retrieval.normalisation import Levels
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Threshold:
         return float(probability(np.array([self.log_ratio]))[0])
 
 
-def from_calibration(comparer: Comparer, pairs: int, false_pairs: float) -> Threshold:
+def from_calibration(comparer: Comparer, known: Levels, pairs: int, false_pairs: float) -> Threshold:
     """The threshold that lets so many false pairs be expected among all pairs.
 
     Of pairs of two persons at most a share 1/r has a likelihood ratio of r or more, so among n pairs at most n/r do.
@@ -40,12 +41,12 @@ def from_calibration(comparer: Comparer, pairs: int, false_pairs: float) -> Thre
     pairs are to be expected, which the result says.
 
     Args:
-        pairs: compared. false_pairs: > 0.
+        known: how alike each image is to strangers. pairs: compared. false_pairs: > 0.
 
     Source: Good 1985, Weight of evidence: a brief survey, §3 (Turing's theorem on the expected factor).
     """
     wanted = max(math.log(max(pairs, 1) / false_pairs), 0.0)
-    reached = min(wanted, best_ratio(comparer))
-    floor = least_cosine(comparer, reached)
+    reached = min(wanted, best_ratio(comparer, known))
+    floor = least_cosine(comparer, reached, known)
     # The highest ratio itself can be reached, so there is a cosine from which on it is.
     return Threshold(1.0 if floor is None else floor, reached, pairs * math.exp(-reached))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from retrieval.calibration import Calibration
 from retrieval.comparison import Comparer
 from retrieval.normalisation import Strangers
 from retrieval.verdict import Evidence, Person
@@ -22,40 +24,58 @@ MOST_COMPARED = 3_000
 FEWEST_SCORES = 300
 # Simulated strangers are numbered from here on, where no person of the archive is.
 _FIRST_STRANGER = 1 << 48
+# Points of the curve from rarity to score.
+_STEPS = 4_096
 
 
 @dataclass(frozen=True, eq=False)
 class Impostors:
-    """What comparing two persons gives: natural-log likelihood ratios, ascending.
+    """What comparing two persons gives, as rarities: the share of pairs of two persons that are at least so alike.
 
     Attributes:
-        of_stratum: float64 (n,) for each stratum (images that could be taken for one another); see `measured`.
-        everywhere: float64 (m,), those of all strata together.
+        of_stratum: float64 (n,), ascending, in (0, 1], for each stratum (images that could be taken for one another).
+        everywhere: float64 (m,), ascending, those of all strata together.
+        calibration: knows what a rarity is worth, and how rare it is to be more alike than any pair measured.
     """
 
     of_stratum: Mapping[str, Floats]
     everywhere: Floats
+    calibration: Calibration
 
-    def scores(self, stratum: str) -> Floats:
-        """Scores float64 (n,), ascending, of a stratum, or of all if it has too few."""
+    def rarities(self, stratum: str) -> Floats:
+        """Those float64 (n,), ascending, of a stratum, or of all if it has too few."""
         own = self.of_stratum.get(stratum)
         return self.everywhere if own is None or len(own) < FEWEST_SCORES else own
 
     def best_of(self, stratum: str, strangers: int, keep: int, rng: np.random.Generator) -> Floats:
-        """Draw scores of so many strangers and return the `keep` highest, float64, descending.
+        """Draw so many strangers and return the `keep` highest natural-log likelihood ratios, float64, descending.
 
-        The order statistics are drawn directly, so a million strangers cost no more than a hundred.
+        The order statistics are drawn directly, so a million strangers cost no more than a hundred. Beyond the most
+        alike pair of the stratum its rarity is extrapolated as the calibration's tail is.
 
         Source: Rényi 1953, Acta Mathematica Hungarica 4:191: ordered uniforms are ratios of sums of exponentials.
         """
-        scores, keep = self.scores(stratum), min(keep, strangers)
-        if not len(scores) or not keep:
+        known, keep = self.rarities(stratum), min(keep, strangers)
+        if not len(known) or not keep:
             return np.empty(0)
         sums = np.cumsum(rng.exponential(size=keep))
-        exceeding = sums / (sums[-1] + rng.gamma(strangers + 1 - keep))
-        places = np.ceil((1.0 - exceeding) * len(scores)).astype(np.int64) - 1
-        drawn: Floats = scores[np.clip(places, 0, len(scores) - 1)]
-        return drawn
+        places = len(known) * sums / (sums[-1] + rng.gamma(strangers + 1 - keep))
+        counted = known[np.clip(np.ceil(places).astype(np.int64) - 1, 0, len(known) - 1)]
+        return self._ratios(np.where(places < 1.0, known[0] * places, counted))
+
+    def _ratios(self, rarities: Floats) -> Floats:
+        scores, shares = self._curve
+        # np.interp wants ascending places: the rarest last, so from the least alike on.
+        found = np.interp(-np.log(rarities), -np.log(shares), scores)
+        return self.calibration.log_likelihood_ratio(found)
+
+    @cached_property
+    def _curve(self) -> tuple[Floats, Floats]:
+        """Scores float64 (k,), ascending, and how rare each is between two persons."""
+        lowest = min(self.calibration.scores[0], self.calibration.tail.quantiles[0])
+        highest = max(self.calibration.scores[-1], self.calibration.tail.threshold)
+        scores = np.linspace(lowest, highest, _STEPS)
+        return scores, self.calibration.tail.share_above(scores)
 
 
 def measured(
@@ -79,7 +99,7 @@ def measured(
         rows = np.flatnonzero(names == name)
         if len(rows) > MOST_COMPARED:
             rows = np.sort(rng.choice(rows, MOST_COMPARED, replace=False))
-        ratios = [np.empty(0)]
+        rarities = [np.empty(0)]
         for place, row in enumerate(rows.tolist()):
             others = rows[place + 1 :]
             others = others[persons[others] != persons[row]]
@@ -93,9 +113,10 @@ def measured(
                     int(persons[row]),
                     persons[others],
                 )
-                ratios.append(compared.log_ratio)
-        found[name] = np.sort(np.concatenate(ratios))
-    return Impostors(found, np.sort(np.concatenate([np.empty(0), *found.values()])))
+                rarities.append(compared.rarity)
+        found[name] = np.sort(np.concatenate(rarities))
+    everywhere = np.sort(np.concatenate([np.empty(0), *found.values()]))
+    return Impostors(found, everywhere, comparer.calibration)
 
 
 def enlarged(evidence: Evidence, strangers: Floats, gallery: int, keep: int) -> Evidence:

@@ -16,10 +16,12 @@ from cli.main import lungprint
 from cli.matching.sheet import write_sheet
 from cli.matching.threshold import from_calibration
 from retrieval.comparison import Comparer
+from retrieval.normalisation import Levels
 from tests.calibrations import straight
 from tests.cli.conftest import Films
 
 COMPARER = Comparer(straight("m", 64, -2.0, 8.0, -2.0, -4.0, 5.0), None)
+ORDINARY = Levels(np.array([0.0]), np.array([1.0]))
 
 
 def match(tmp_path: Path, *arguments: str) -> tuple[Result, list[dict[str, str]]]:
@@ -116,7 +118,7 @@ def test_collections_without_a_usable_image_are_refused(films: Films, tmp_path: 
 
 @pytest.mark.parametrize(("pairs", "wanted"), [(1, 1.0), (10, 1.0), (100, 1.0), (100, 20.0)])
 def test_the_threshold_lets_as_many_false_pairs_be_expected_as_were_asked_for(pairs: int, wanted: float) -> None:
-    found = from_calibration(COMPARER, pairs, wanted)
+    found = from_calibration(COMPARER, ORDINARY, pairs, wanted)
     assert found.false_pairs == pytest.approx(min(wanted, pairs))
     assert found.log_ratio == pytest.approx(max(math.log(pairs / wanted), 0.0))
     # 8 c - 2 at equal codes.
@@ -124,6 +126,6 @@ def test_the_threshold_lets_as_many_false_pairs_be_expected_as_were_asked_for(pa
 
 
 def test_no_threshold_asks_for_more_than_the_calibration_can_say() -> None:
-    found = from_calibration(COMPARER, 10**9, 1.0)
+    found = from_calibration(COMPARER, ORDINARY, 10**9, 1.0)
     assert found.log_ratio == 5.0
     assert found.false_pairs == pytest.approx(10**9 * np.exp(-5.0))

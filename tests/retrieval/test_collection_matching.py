@@ -13,6 +13,7 @@ from retrieval import collection_matching
 from retrieval.collection_matching import Matches, alike, compare_pairs
 from retrieval.comparison import Comparer
 from retrieval.errors import IndexInputInvalid, TooManyPairs
+from retrieval.normalisation import NOBODY, Strangers
 from tests.calibrations import straight
 
 COMPARER = Comparer(straight("m", 64, -2.0, 8.0, -2.0, -4.0, 6.0), None)
@@ -60,6 +61,21 @@ def test_pairs_are_compared_as_single_images_are() -> None:
         assert found.hamming[k] == one.hamming[0]
         assert found.log_ratio[k] == pytest.approx(one.log_ratio[0], abs=1e-5)
         assert found.probability[k] == pytest.approx(one.probability[0], abs=1e-6)
+
+
+def test_no_image_is_held_against_itself() -> None:
+    first, second = images(3, 1), images(4, 2)
+    everybody = np.concatenate([first.embedding, second.embedding])
+    strangers = Strangers(everybody, np.arange(7))
+    found = compare_pairs(COMPARER, first, second, np.array([1]), np.array([2]), strangers, offset=3)
+    alone = COMPARER.compare(
+        first.embedding[1], first.code[1], second.embedding[2:3], second.code[2:3], strangers, 1, np.array([5])
+    )
+    without = COMPARER.compare(
+        first.embedding[1], first.code[1], second.embedding[2:3], second.code[2:3], strangers, NOBODY
+    )
+    assert found.log_ratio.tolist() == alone.log_ratio.tolist()
+    assert alone.normalised[0] != without.normalised[0]
 
 
 def test_nothing_alike_gives_no_pairs() -> None:
