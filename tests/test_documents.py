@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from archive.states import AUDIT_KINDS, AlertKind
-from benchmarks.replay import BEGIN, END, PAGE, RESULTS
 from cli.main import SUMMARIES
-from cli.replaying.report import markdown
 from config.settings import Settings, load_settings
 from dicom_node.conformance import DocumentUnusable, updated
 from dicom_node.status import CommitFailure, CommitStatus, StoreStatus
@@ -60,7 +58,3 @@ def test_every_option_that_is_named_exists(tmp_path: Path) -> None:
     named = re.findall(rf"`({sections})\.(\w+)\b", README + OPERATION + CONFORMANCE + PACS)
     assert len(named) >= 8
     assert [f"{s}.{o}" for s, o in named if not hasattr(getattr(settings, s), o)] == []
-
-
-def test_the_figures_of_the_replay_are_those_on_record() -> None:
-    assert markdown(RESULTS) in PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
