@@ -116,8 +116,8 @@ def _limits() -> Iterator[str]:
             "Errors are far more frequent here than in a hospital, and the system was told how frequent: precision "
             "falls in proportion to the base rate.",
             f"Rows marked {SIMULATION} are no measurement: each image was judged again among so many strangers, whose "
-            "scores were drawn from those of different persons of the same dataset, view and age group in the stream, with "
-            "the tail extrapolated beyond the most alike pair.",
+            "scores were drawn from those of different persons of the same dataset, view and age group in the stream; "
+            "the tail is extrapolated beyond the most alike pair.",
         )
     )
 
