@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retrieval.audit.floor import best_ratio, least_cosine
+from retrieval.audit.floor import best_ratio, furthest, least_normalised
 from retrieval.calibration import probability
 from retrieval.comparison import Comparer
 from retrieval.normalisation import Levels
@@ -46,7 +46,9 @@ def from_calibration(comparer: Comparer, known: Levels, pairs: int, false_pairs:
     Source: Good 1985, Weight of evidence: a brief survey, §3 (Turing's theorem on the expected factor).
     """
     wanted = max(math.log(max(pairs, 1) / false_pairs), 0.0)
-    reached = min(wanted, best_ratio(comparer, known))
-    floor = least_cosine(comparer, reached, known)
-    # The highest ratio itself can be reached, so there is a cosine from which on it is.
-    return Threshold(1.0 if floor is None else floor, reached, pairs * math.exp(-reached))
+    highest = furthest(known)
+    reached = min(wanted, best_ratio(comparer, highest))
+    normalised = least_normalised(comparer, reached, highest)
+    # Two images reach a normalised cosine at a cosine between those at which either would with its like.
+    cosine = 1.0 if normalised is None else float((known.mean + normalised * known.deviation).min())
+    return Threshold(min(max(cosine, -1.0), 1.0), reached, pairs * math.exp(-reached))
