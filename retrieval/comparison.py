@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from retrieval.calibration import Calibration, probability
 from retrieval.codes import Code, hamming, identity_half
-from retrieval.normalisation import NOBODY, Embedding, Numbers, Strangers, levels, symmetric
+from retrieval.normalisation import NOBODY, Embedding, Levels, Numbers, Strangers, levels, symmetric
 from retrieval.verification import Verifier
 
 Floats = npt.NDArray[np.float64]
@@ -52,6 +52,7 @@ class Comparer:
         strangers: Strangers | None = None,
         person: int = NOBODY,
         persons: Numbers | None = None,
+        known: Levels | None = None,
     ) -> Similarities:
         """Compare an image with n others; the order of the two does not matter.
 
@@ -60,6 +61,7 @@ class Comparer:
             embeddings: float32 (n, dim), of unit length. codes: uint8 (n, bits/8).
             strangers: of the gallery that both stand in; None without one.
             person: on the image's label. persons: int64 (n,), on the others'; nobody's by default.
+            known: how alike the others are to the strangers, where it was worked out before.
 
         Raises:
             CodeLengthMismatch: the codes come from different networks.
@@ -69,7 +71,8 @@ class Comparer:
         population = self.calibration.population
         cosine = np.clip(embeddings @ embedding, -1.0, 1.0)
         mine = levels(embedding[None], np.array([person], np.int64), strangers, population)
-        normalised = symmetric(cosine, mine, levels(embeddings, labels, strangers, population))
+        theirs = known or levels(embeddings, labels, strangers, population)
+        normalised = symmetric(cosine, mine, theirs)
         distance = hamming(identity_half(codes), identity_half(code))
         verified = None if self.verifier is None else self.verifier.logits(embedding, embeddings)
         score = self.calibration.score(normalised, distance, verified)

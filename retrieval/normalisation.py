@@ -102,6 +102,10 @@ class Levels:
     mean: Floats
     deviation: Floats
 
+    def chosen(self, positions: Numbers) -> Levels:
+        """Only those of the images at these positions (m,)."""
+        return Levels(self.mean[positions], self.deviation[positions])
+
     def scores(self, cosines: npt.NDArray[np.floating]) -> Floats:
         """Standard scores (n,) of cosines (n,)."""
         return np.asarray((cosines - self.mean) / self.deviation, dtype=np.float64)

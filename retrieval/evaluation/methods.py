@@ -11,7 +11,7 @@ import numpy.typing as npt
 from retrieval.codes import hamming
 from retrieval.comparison import Comparer
 from retrieval.evaluation.encodings import Codes
-from retrieval.normalisation import Strangers
+from retrieval.normalisation import Levels, Strangers, levels
 
 Numbers = npt.NDArray[np.int64]
 
@@ -64,22 +64,27 @@ class Calibrated:
 
     def similarity(self, positions: Numbers) -> npt.NDArray[np.float32]:
         """Of the m images at these positions, each with each: float32 (m, m), natural-log likelihood ratios."""
-        strangers = self._strangers(positions)
-        return np.stack([self._against(position, positions, strangers) for position in positions.tolist()])
+        strangers, known = self._gallery(positions)
+        return np.stack([self._against(position, positions, strangers, known) for position in positions.tolist()])
 
     def scores(self, first: Numbers, second: Numbers) -> npt.NDArray[np.float32]:
         """Of m pairs of positions: float32 (m,), natural-log likelihood ratios."""
         found = np.empty(len(first), dtype=np.float32)
-        strangers = self._strangers(np.unique(np.concatenate([first, second])))
+        everybody = np.unique(np.concatenate([first, second]))
+        strangers, known = self._gallery(everybody)
         for position in np.unique(first).tolist():
             mine = first == position
-            found[mine] = self._against(position, second[mine], strangers)
+            found[mine] = self._against(
+                position, second[mine], strangers, known.chosen(np.searchsorted(everybody, second[mine]))
+            )
         return found
 
-    def _strangers(self, positions: Numbers) -> Strangers:
-        return Strangers.of(self.codes.embedding[positions], self.patients[positions])
+    def _gallery(self, positions: Numbers) -> tuple[Strangers, Levels]:
+        embeddings, patients = self.codes.embedding[positions], self.patients[positions]
+        strangers = Strangers.of(embeddings, patients)
+        return strangers, levels(embeddings, patients, strangers, self.comparer.calibration.population)
 
-    def _against(self, position: int, others: Numbers, strangers: Strangers) -> npt.NDArray[np.float32]:
+    def _against(self, position: int, others: Numbers, strangers: Strangers, known: Levels) -> npt.NDArray[np.float32]:
         codes = self.codes
         found = self.comparer.compare(
             codes.embedding[position],
@@ -89,6 +94,7 @@ class Calibrated:
             strangers,
             int(self.patients[position]),
             self.patients[others],
+            known,
         )
         return found.log_ratio.astype(np.float32)
 
