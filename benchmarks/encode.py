@@ -113,9 +113,9 @@ def _contestants(weights: str, scratch: Path, with_compile: bool) -> tuple[Conte
         known["torch.compile bf16"] = lambda _: runtimes.compiled(weights)
     if find_spec("onnxruntime") and find_spec("openvino") and find_spec("onnxscript"):
         file = runtimes.export_onnx(loaded, scratch / "network.onnx")
-        known["ONNX Runtime fp32"] = partial(runtimes.onnx_runtime, file, size)
+        known["ONNX Runtime fp32"] = partial(runtimes.onnx_runtime, file)
         for precision in ("f32", "bf16"):
-            known[f"OpenVINO {precision}"] = partial(runtimes.openvino, file, size, precision=precision)
+            known[f"OpenVINO {precision}"] = partial(runtimes.openvino, file, precision=precision)
     else:
         missing = 'OpenVINO and ONNX Runtime are left out; install them with pip install "lungprint[bench]".'
         Console().print(missing, markup=False)

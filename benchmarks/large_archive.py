@@ -141,7 +141,7 @@ def filed(drawn: LargeArchive, keep: Path | None) -> Iterator[Path]:
 def sizes() -> tuple[int, int]:
     """Length of an embedding and bits of a code of the shipped network."""
     card = read_card(find_weights("default"))
-    return card.embedding_dim, card.bits
+    return card.dim, card.bits
 
 
 def _fill(connection: Connection, drawn: LargeArchive, model_id: str) -> None:

@@ -15,6 +15,7 @@ from torchvision import models
 
 from retrieval.encoder import Encoder
 from retrieval.networks.input import network_input
+from retrieval.preprocess import PREPARED_SIZE
 from retrieval.runtime import Forward
 from retrieval.weights import Loaded, load_weights
 
@@ -47,7 +48,7 @@ def shipped(weights: str, precision: str, device: str = "cpu") -> Embed:
 def unfolded(weights: str) -> Embed:
     """The network as it is trained: normalisation not folded, bfloat16, channels last."""
     loaded = load_weights(weights)
-    return _torch(loaded.network.to(memory_format=torch.channels_last), loaded.card.input_size, half=True)
+    return _torch(loaded.network.to(memory_format=torch.channels_last), half=True)
 
 
 def compiled(weights: str) -> Embed:
@@ -57,24 +58,24 @@ def compiled(weights: str) -> Embed:
     torch._inductor.config.freezing = True
     loaded = load_weights(weights)
     network = torch.compile(loaded.network.to(memory_format=torch.channels_last))
-    return _torch(network, loaded.card.input_size, half=True)
+    return _torch(network, half=True)
 
 
 def plain_cuda(weights: str) -> Embed:
     """The same folded network on CUDA without a recorded graph."""
     loaded = load_weights(weights)
     place = torch.device("cuda")
-    forward = Forward(loaded.network, place, True, loaded.card.input_size)
+    forward = Forward(loaded.network, place, True, PREPARED_SIZE)
 
     def embed(images: Images) -> npt.NDArray[np.float32]:
         with torch.inference_mode():
-            batch = network_input(torch.from_numpy(images).to(place), loaded.card.input_size)
+            batch = network_input(torch.from_numpy(images).to(place), PREPARED_SIZE)
             return np.asarray(forward.plain(batch).embedding.float().cpu().numpy())
 
     return embed
 
 
-def onnx_runtime(file: Path, size: int, threads: int) -> Embed:
+def onnx_runtime(file: Path, threads: int) -> Embed:
     """ONNX Runtime on the CPU, float32 (its CPU kernels know no bfloat16 convolution)."""
     import onnxruntime  # type: ignore[import-untyped]
 
@@ -83,16 +84,16 @@ def onnx_runtime(file: Path, size: int, threads: int) -> Embed:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    return lambda images: np.asarray(session.run(None, {name: _input(images, size)})[0])
+    return lambda images: np.asarray(session.run(None, {name: _input(images)})[0])
 
 
-def openvino(file: Path, size: int, threads: int, precision: str) -> Embed:
+def openvino(file: Path, threads: int, precision: str) -> Embed:
     """OpenVINO on the CPU; `precision` is f32 or bf16."""
     import openvino as ov  # type: ignore[import-untyped]
 
     options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
     model = ov.Core().compile_model(str(file), "CPU", options)
-    return lambda images: np.asarray(model(_input(images, size))[0])
+    return lambda images: np.asarray(model(_input(images))[0])
 
 
 def yardstick(name: str, size: int, half: bool) -> Embed:
@@ -109,13 +110,12 @@ def yardstick(name: str, size: int, half: bool) -> Embed:
 
 def export_onnx(loaded: Loaded, file: Path) -> Path:
     """Write the network as an ONNX graph with a batch of any size."""
-    size = loaded.card.input_size
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             EmbeddingOnly(loaded.network).eval(),
-            (torch.rand(_EXAMPLES, 1, size, size),),
+            (torch.rand(_EXAMPLES, 1, PREPARED_SIZE, PREPARED_SIZE),),
             str(file),
             dynamo=True,
             external_data=False,
@@ -125,14 +125,14 @@ def export_onnx(loaded: Loaded, file: Path) -> Path:
     return file
 
 
-def _torch(network: Callable[[Tensor], object], size: int, half: bool) -> Embed:
+def _torch(network: Callable[[Tensor], object], half: bool) -> Embed:
     def embed(images: Images) -> npt.NDArray[np.float32]:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
-            outputs = network(network_input(torch.from_numpy(images), size))
+            outputs = network(network_input(torch.from_numpy(images), PREPARED_SIZE))
             return np.asarray(outputs.embedding.float().numpy())  # type: ignore[attr-defined]
 
     return embed
 
 
-def _input(images: Images, size: int) -> npt.NDArray[np.float32]:
-    return np.ascontiguousarray(network_input(torch.from_numpy(images), size).numpy())
+def _input(images: Images) -> npt.NDArray[np.float32]:
+    return np.ascontiguousarray(network_input(torch.from_numpy(images), PREPARED_SIZE).numpy())

@@ -47,7 +47,13 @@ _PROFILES = {
     help="quick: up to 160 images of each dataset, networks trained for 6 steps; full: up to 4,000, and 3,000 steps.",
 )
 @click.option("--dataset", "datasets", multiple=True, help="Only images of this dataset; may be repeated.")
-@click.option("--split", type=click.Choice(["test", "val", "train"]), default="test", show_default=True)
+@click.option(
+    "--split",
+    type=click.Choice(["test", "val", "train"]),
+    default="test",
+    show_default=True,
+    help="Whose images to compare; only `test` patients were never looked at in training.",
+)
 @click.option("--weights", default="default", show_default=True, help="This product's: a shipped name, or a file.")
 @click.option(
     "--backbone-weights",

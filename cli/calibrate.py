@@ -97,7 +97,7 @@ def command(
         path, encoded, shares = _of_archive(data_dir, weights)
         target = output or data_dir / SITE_FILE
     card = read_card(path)
-    calibration, judged = _fitted(path, encoded, shares, model_id_of(path), card.embedding_dim, card.bits // 2)
+    calibration, judged = _fitted(path, encoded, shares, model_id_of(path), card.dim, card.bits // 2)
     calibration = with_figures(calibration, judged)
     try:
         calibration.save(target)

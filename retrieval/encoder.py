@@ -64,12 +64,11 @@ class Encoder:
     """A loaded network, ready to encode; build it with `Encoder.load`."""
 
     def __init__(self, loaded: Loaded, device: torch.device, half: bool) -> None:
-        self._forward = Forward(loaded.network, device, half, loaded.card.input_size)
+        self._forward = Forward(loaded.network, device, half, PREPARED_SIZE)
         self._gate = loaded.gate
-        self._size = loaded.card.input_size
         self._device = device
         self.model_id = loaded.model_id
-        self.dim = loaded.card.embedding_dim
+        self.dim = loaded.network.dim
         self.bits = loaded.card.bits
 
     @classmethod
@@ -120,7 +119,7 @@ class Encoder:
         self, images: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         with torch.inference_mode(), _device_watched():
-            batch = network_input(torch.from_numpy(images.copy()).to(self._device), self._size)
+            batch = network_input(torch.from_numpy(images.copy()).to(self._device), PREPARED_SIZE)
             outputs = self._forward(batch)
             scores = self._gate.scores(outputs, batch)
             embedding = outputs.embedding.cpu().numpy()

@@ -11,13 +11,15 @@ from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 from torch.nn import functional
 
-from retrieval.networks import AttentionHashNetwork, Outputs
+from retrieval.networks import AttentionHashNetwork, Backbone, Outputs, Recogniser, RegionalNetwork
 
 logger = logging.getLogger(__name__)
 
 BATCH = 16
 """Images in one forward pass; more bring nothing on a CPU, see `benchmarks/encode.py`."""
 
+# Made of parts that are folded one by one; what joins them cannot be traced.
+_JOINED = (Recogniser, AttentionHashNetwork, Backbone, RegionalNetwork)
 _WARMING_PASSES = 3
 _LEAST_COSINE = 0.99
 _DEVICE_WORDS = ("CUDA", "CUBLAS", "CUDNN", "cuDNN")
@@ -55,7 +57,7 @@ class Forward:
         size: side of the images in pixels.
     """
 
-    def __init__(self, network: AttentionHashNetwork, device: torch.device, half: bool, size: int) -> None:
+    def __init__(self, network: Recogniser | AttentionHashNetwork, device: torch.device, half: bool, size: int) -> None:
         fold_normalisation(network)
         self._network = network.to(device).to(memory_format=torch.channels_last)
         self._device = device
@@ -127,17 +129,17 @@ class _Graph:
         return Outputs(*(value[: len(batch)].clone() for value in self._outputs))
 
 
-def fold_normalisation(network: AttentionHashNetwork) -> None:
+def fold_normalisation(network: nn.Module) -> None:
     """Fold batch normalisation into the convolution before it, in place, wherever the data flow allows it.
 
     Args:
         network: in evaluation mode; it can no longer be trained.
     """
-    for parent in (network, network.backbone):
-        for name, part in list(parent.named_children()):
-            if part is network.backbone or not any(isinstance(module, nn.BatchNorm2d) for module in part.modules()):
-                continue
+    for name, part in list(network.named_children()):
+        if isinstance(part, _JOINED):
+            fold_normalisation(part)
+        elif any(isinstance(module, nn.BatchNorm2d) for module in part.modules()):
             try:
-                setattr(parent, name, fuse(part))
+                setattr(network, name, fuse(part))
             except TraceError as error:
                 logger.info("normalisation in %s stays as it is: %s", name, error)

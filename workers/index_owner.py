@@ -82,8 +82,8 @@ def network_at_work(settings: Settings) -> Network:
         raise CalibrationInvalid(
             f"The calibration {own or f'beside {weights}'} belongs to other weights; run `lungprint calibrate`."
         )
-    verifier = read_verifier(weights, card.embedding_dim)
-    return Network(model_id, card.embedding_dim, card.bits, Comparer(calibration, verifier))
+    verifier = read_verifier(weights, card.dim)
+    return Network(model_id, card.dim, card.bits, Comparer(calibration, verifier))
 
 
 class IndexOwner:

@@ -44,9 +44,7 @@ class OurVerdict(ImageMethod[Encodings]):
     def __init__(self, encoder: Encoder, weights: str) -> None:
         path = find_weights(weights)
         self._encoder = encoder
-        self._comparer = Comparer(
-            Calibration.load(calibration_beside(path)), read_verifier(path, read_card(path).embedding_dim)
-        )
+        self._comparer = Comparer(Calibration.load(calibration_beside(path)), read_verifier(path, read_card(path).dim))
         self.about = About("lungprint-calibrated", "Lungprint, calibrated", "this product", _LEARNED)
 
     def represent(self, images: Images) -> Encodings:

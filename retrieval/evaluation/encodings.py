@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,11 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from retrieval import encoder as encoder_module
+import retrieval.codes
+import retrieval.encoder
+import retrieval.gate
+import retrieval.networks
+import retrieval.runtime
 from retrieval.data.manifest import ImageRow
 from retrieval.encoder import Encoder, Encodings
 from retrieval.evaluation.pairs import Pairs, make_pairs, numbered
@@ -108,7 +113,21 @@ def kept_vectors(
 
 def _fingerprint(images: Images) -> str:
     """Of the pixels and of the code that encodes them."""
-    digest = hashlib.sha256(Path(encoder_module.__file__).read_bytes())
+    digest = hashlib.sha256()
+    for path in _encoding_code():
+        digest.update(path.read_bytes())
     for start in range(0, len(images), _CHUNK):
         digest.update(images[start : start + _CHUNK].tobytes())
     return digest.hexdigest()[:16]
+
+
+@functools.cache
+def _encoding_code() -> tuple[Path, ...]:
+    """The files that decide what an image is encoded to."""
+    return (
+        *(
+            Path(str(module.__file__))
+            for module in (retrieval.encoder, retrieval.runtime, retrieval.gate, retrieval.codes)
+        ),
+        *sorted(Path(str(retrieval.networks.__file__)).parent.glob("*.py")),
+    )

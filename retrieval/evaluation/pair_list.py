@@ -25,7 +25,7 @@ _SAID = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no":
 
 
 @dataclass(frozen=True)
-class PairList:
+class ListedPairs:
     """m pairs: positions of their images int64 (m,) and (m,), and whether the list says they show one person, (m,)."""
 
     first: Numbers
@@ -62,7 +62,7 @@ class PairFigures:
     eer_high: float
 
 
-def read_pairs(path: Path, rows: Sequence[ImageRow]) -> PairList:
+def read_pairs(path: Path, rows: Sequence[ImageRow]) -> ListedPairs:
     """Read a CSV with the columns file_a, file_b (as in the manifest) and same (1 or 0).
 
     Args:
@@ -89,10 +89,10 @@ def read_pairs(path: Path, rows: Sequence[ImageRow]) -> PairList:
             "the frontal images of the chosen split; choose another split or another list."
         )
     first, second = (np.array([places[pair[k]] for pair in listed], dtype=np.int64) for k in (0, 1))
-    return PairList(first, second, np.array(same, dtype=np.bool_))
+    return ListedPairs(first, second, np.array(same, dtype=np.bool_))
 
 
-def pair_figures(method: AnyMethod, listed: PairList, rows: Sequence[ImageRow], rounds: int = ROUNDS) -> PairFigures:
+def pair_figures(method: AnyMethod, listed: ListedPairs, rows: Sequence[ImageRow], rounds: int = ROUNDS) -> PairFigures:
     """Compute the figures of one method on a list of pairs of `rows`.
 
     Source: protocol of Packhäuser et al. 2022, Scientific Reports 12, 14851: balanced pairs, each counted once.

@@ -25,7 +25,7 @@ from retrieval.evaluation.facts import learned_from
 from retrieval.evaluation.findings_figures import findings_figures
 from retrieval.evaluation.methods import AnyMethod, Calibrated, Method
 from retrieval.evaluation.metrics import Reliability, reliability
-from retrieval.evaluation.pair_list import PairFigures, PairList, pair_figures
+from retrieval.evaluation.pair_list import ListedPairs, PairFigures, pair_figures
 from retrieval.evaluation.pairs import Pairs, make_pairs, numbered
 from retrieval.evaluation.protocol import Curves, Figures, evaluate
 from retrieval.evaluation.report import CalibrationFigures, GateFigures, Report
@@ -145,7 +145,7 @@ def _comparer(weights: Path) -> Comparer | None:
     path = calibration_beside(weights)
     if not path.is_file():
         return None
-    return Comparer(Calibration.load(path), read_verifier(weights, read_card(weights).embedding_dim))
+    return Comparer(Calibration.load(path), read_verifier(weights, read_card(weights).dim))
 
 
 def _methods(
@@ -200,7 +200,7 @@ def _reliability(compared: dict[str, Pairs], calibration: Calibration) -> dict[s
 
 
 def _on_list(
-    listed: PairList | None, methods: Sequence[AnyMethod], rows: Sequence[ImageRow], rounds: int
+    listed: ListedPairs | None, methods: Sequence[AnyMethod], rows: Sequence[ImageRow], rounds: int
 ) -> tuple[PairFigures, ...]:
     if listed is None:
         return ()

@@ -10,7 +10,7 @@ import numpy as np
 
 from retrieval.data.manifest import ImageRow
 from retrieval.evaluation.cohort import LATERAL
-from retrieval.evaluation.pair_list import PairList, read_pairs
+from retrieval.evaluation.pair_list import ListedPairs, read_pairs
 from retrieval.evaluation.pairs import numbered
 
 
@@ -26,7 +26,7 @@ class Selection:
 
     encoded: tuple[int, ...]
     compared: tuple[int, ...]
-    pairs: PairList | None
+    pairs: ListedPairs | None
 
 
 def select(rows: Sequence[ImageRow], limit: int, pairs: Path | None = None) -> Selection:
@@ -51,7 +51,7 @@ def select(rows: Sequence[ImageRow], limit: int, pairs: Path | None = None) -> S
     return Selection(
         tuple(encoded),
         tuple(place[i] for i in compared),
-        None if listed is None else PairList(moved[0], moved[1], listed.same),
+        None if listed is None else ListedPairs(moved[0], moved[1], listed.same),
     )
 
 

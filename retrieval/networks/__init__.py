@@ -1,6 +1,8 @@
-"""The networks: a torchvision backbone with an identity head and an attention-hash head."""
+"""The networks: an attention-hash network on a torchvision backbone, and a regional network beside it."""
 
 from retrieval.networks.attention_hash import AttentionHashNetwork, Outputs
 from retrieval.networks.backbone import Backbone
+from retrieval.networks.recogniser import Recogniser
+from retrieval.networks.regional import RegionalNetwork
 
-__all__ = ["AttentionHashNetwork", "Backbone", "Outputs"]
+__all__ = ["AttentionHashNetwork", "Backbone", "Outputs", "Recogniser", "RegionalNetwork"]

@@ -13,7 +13,6 @@ from retrieval.networks.attention import SpatialAttention
 from retrieval.networks.backbone import Backbone
 from retrieval.networks.pooling import GeneralisedMeanPool
 from retrieval.networks.refine import Refine
-from retrieval.networks.regions import RegionPool
 
 
 class Outputs(NamedTuple):
@@ -43,12 +42,9 @@ class AttentionHashNetwork(nn.Module):
         bits: code length, a multiple of 16 (two halves of whole bytes).
         findings: number C of findings in the classification layer.
         mean, std: what the backbone's weights expect of RGB input in [0, 1].
-        regions, window: of the regional half of the embedding, see `RegionPool`; with 0 regions there is none.
 
-    The identity embedding has two halves of equal length and weight: one sees the deep map as a whole (what there is),
-    one the shallow map by regions (which rib runs where). Each is L2-normalised, so the cosine of two embeddings is the
-    mean of the halves' cosines. While training, `hash_trains_backbone` says whether the gradient of the hash branch
-    reaches the backbone, as in the paper.
+    While training, `hash_trains_backbone` says whether the gradient of the hash branch reaches the backbone, as in the
+    paper.
 
     Sources: P1 (Siamese comparison), P4 (attention, fusion, hash layer).
     """
@@ -64,20 +60,13 @@ class AttentionHashNetwork(nn.Module):
         findings: int = 4,
         mean: Sequence[float] = (0.5, 0.5, 0.5),
         std: Sequence[float] = (0.5, 0.5, 0.5),
-        regions: int = 0,
-        window: float = 0.4,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.register_buffer("mean", torch.tensor(list(mean)).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(list(std)).view(1, 3, 1, 1), persistent=False)
         self.pool = GeneralisedMeanPool()
-        halves = 2 if regions else 1
-        self.identity = nn.Linear(backbone.channels, embedding_dim // halves)
-        self.region_pool = RegionPool(regions, window) if regions else None
-        self.region_identity = (
-            nn.Linear(backbone.shallow_channels * regions**2, embedding_dim // halves) if regions else None
-        )
+        self.identity = nn.Linear(backbone.channels, embedding_dim)
         self.local_pool = nn.MaxPool2d(kernel_size=3, stride=1, padding=1)
         self.attention = SpatialAttention()
         self.refine_global = Refine(backbone.channels)
@@ -92,14 +81,13 @@ class AttentionHashNetwork(nn.Module):
         shallow, deep = self.backbone((images - self.mean) / self.std)
         code, attention = self._hash(deep if self.hash_trains_backbone else deep.detach())
         findings = self.classifier(code).float()
-        return Outputs(self._embedding(shallow, deep), code.float(), findings, attention.squeeze(1), shallow, deep)
+        embedding = functional.normalize(self.identity(self.pool(deep)).float(), dim=1)
+        return Outputs(embedding, code.float(), findings, attention.squeeze(1), shallow, deep)
 
-    def _embedding(self, shallow: Tensor, deep: Tensor) -> Tensor:
-        whole = functional.normalize(self.identity(self.pool(deep)).float(), dim=1)
-        if self.region_pool is None or self.region_identity is None:
-            return whole
-        regional = functional.normalize(self.region_identity(self.region_pool(shallow)).float(), dim=1)
-        return functional.normalize(torch.cat([regional, whole], dim=1), dim=1)
+    @property
+    def dim(self) -> int:
+        """Length of the identity embedding."""
+        return self.identity.out_features
 
     def _hash(self, deep: Tensor) -> tuple[Tensor, Tensor]:
         strongest = self.local_pool(deep)

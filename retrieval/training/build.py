@@ -28,7 +28,7 @@ def build_network(config: NetworkConfig, start: Path | None = None) -> Attention
     Raises:
         WeightsNotUsable: no such backbone, or `start` does not fit it.
     """
-    backbone = Backbone(config.backbone, split=config.split or None)
+    backbone = Backbone(config.backbone)
     if start is not None:
         backbone.load_torchvision_file(start)
     backbone.freeze(config.frozen)
@@ -39,8 +39,6 @@ def build_network(config: NetworkConfig, start: Path | None = None) -> Attention
         len(FINDINGS),
         mean=config.mean,
         std=config.std,
-        regions=config.regions,
-        window=config.window,
     )
     network.hash_trains_backbone = config.hash_trains_backbone
     return network

@@ -9,6 +9,7 @@ from enum import StrEnum
 from retrieval.data.augment import Augmentation
 from retrieval.errors import ConfigInvalid
 from retrieval.losses.identity import ON_PAIRS, IdentityOptions, LossName, MinerName
+from retrieval.regional_options import RegionalOptions
 
 
 class Precision(StrEnum):
@@ -44,7 +45,6 @@ class NetworkConfig:
     """Which network: see `AttentionHashNetwork`; mean and std belong to the backbone's starting weights.
 
     Attributes:
-        split: stages in the shallow part of the backbone; 0 for half of them.
         frozen: stages at the start of the backbone that keep their starting weights.
         hash_trains_backbone: whether the gradient of the hash branch reaches the backbone, as in P4.
     """
@@ -54,9 +54,6 @@ class NetworkConfig:
     bits: int = 128
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
-    split: int = 0
-    regions: int = 0
-    window: float = 0.4
     frozen: int = 0
     hash_trains_backbone: bool = True
 
@@ -65,8 +62,27 @@ class NetworkConfig:
             raise ConfigInvalid(f"bits must be a multiple of 16, not {self.bits}.")
         if self.embedding_dim < 1:
             raise ConfigInvalid(f"embedding_dim must be at least 1, not {self.embedding_dim}.")
-        if self.regions and self.embedding_dim % 2:
-            raise ConfigInvalid(f"With regions, embedding_dim must be even, not {self.embedding_dim}.")
+
+
+@dataclass(frozen=True)
+class RegionalConfig(RegionalOptions):
+    """The regional network that is fitted when a finished run is exported; see `retrieval.training.regional`.
+
+    Attributes:
+        trained_share: of the run's own backbone in the trunk; the rest keeps the weights that the trunk starts from.
+        single: most patients with one image, of each kind (adults, children), that it is fitted on beside those with
+            several.
+    """
+
+    trained_share: float = 0.0
+    single: int = 300
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.trained_share <= 1:
+            raise ConfigInvalid(f"trained_share must be from 0 to 1, not {self.trained_share}.")
+        if self.single < 0:
+            raise ConfigInvalid(f"single must not be negative, and is {self.single}.")
 
 
 @dataclass(frozen=True)
@@ -126,6 +142,7 @@ class TrainingConfig:
 
     Attributes:
         name: of the weight file that is written.
+        regional: the network beside the trained one; none if the table is missing.
         size: image side in pixels during training. network_size: side the exported encoder works at.
         steps: optimiser steps. warmup: of these, steps of rising learning rate; then it falls as `schedule` says.
         optimiser: `adamw` or `sgd`. rate: highest learning rate. decay: weight decay. momentum: of `sgd`.
@@ -150,6 +167,7 @@ class TrainingConfig:
     groups: tuple[GroupConfig, ...]
     losses: LossConfig = field(default_factory=LossConfig)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    regional: RegionalConfig | None = None
     size: int = 192
     network_size: int = 192
     steps: int = 1200

@@ -58,9 +58,9 @@ def _read(kind: type[Section], table: dict[str, Any], where: str) -> Section:
 
 
 def _value(hint: Any, value: Any, key: str, where: str) -> Any:
-    if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
-        return _read(hint, value, f"{where}[{key}] ")
-    element = (get_args(hint) or (None,))[0]
+    element = (get_args(hint) or (hint,))[0]
+    if is_dataclass(element) and isinstance(element, type) and isinstance(value, dict):
+        return _read(element, value, f"{where}[{key}] ")
     if is_dataclass(element) and isinstance(element, type) and isinstance(value, list):
         if not all(isinstance(item, dict) for item in value):
             raise ConfigInvalid(f"{where}{key} must be tables, written [[{key}]].")

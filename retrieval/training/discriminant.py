@@ -1,71 +1,17 @@
-"""A start for the regional half of the embedding: the directions in which patients differ and their own images do not.
-
-Ribs, clavicles and hila are seen sharply by the middle of a network that was never shown a chest; what is missing is
-which of it belongs to the person. Linear discriminant analysis reads that off in seconds, and from few patients better
-than gradient descent does.
-"""
+"""Linear discriminant analysis: the directions in which patients differ and their own images do not."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from retrieval.errors import ManifestInvalid
-from retrieval.networks import AttentionHashNetwork
-from retrieval.networks.input import network_input
 
 Floats = npt.NDArray[np.float64]
 
 _COMPONENTS = 600
 _SHRINKAGE = 0.5
 _SPREAD = 0.02
-_BATCH = 32
-
-
-def fit_regions(
-    network: AttentionHashNetwork,
-    images: npt.NDArray[np.uint8],
-    patients: npt.NDArray[np.int64],
-    kinds: npt.NDArray[np.str_],
-    size: int,
-) -> None:
-    """Set the regional layer of `network` to the discriminant directions of these images.
-
-    Args:
-        network: with regions, in evaluation mode afterwards.
-        images: uint8 (n, h, w), prepared. patients: int64 (n,). kinds: (n,), for example adults and children; the
-            scatter within patients is averaged over kinds that have any, so that a large one does not drown a small.
-        size: side in pixels that the network gets.
-
-    Raises:
-        ManifestInvalid: no patient has two images.
-    """
-    layer = network.region_identity
-    assert layer is not None
-    features = region_features(network, images, size)
-    centre, directions = discriminant(features, patients, kinds, layer.out_features)
-    with torch.no_grad():
-        layer.weight.zero_()
-        layer.bias.zero_()
-        found = directions.shape[1]
-        layer.weight[:found] = torch.from_numpy(directions.T).float()
-        layer.bias[:found] = torch.from_numpy(-centre @ directions).float()
-
-
-def region_features(network: AttentionHashNetwork, images: npt.NDArray[np.uint8], size: int) -> Floats:
-    """What the regional layer is given: float64 (n, channels·regions²)."""
-    pool = network.region_pool
-    assert pool is not None
-    network.eval()
-    place = next(network.parameters()).device
-    parts = []
-    with torch.inference_mode(), torch.autocast(place.type, torch.bfloat16):
-        for start in range(0, len(images), _BATCH):
-            batch = network_input(torch.from_numpy(images[start : start + _BATCH].copy()).to(place), size)
-            shallow = network.backbone.shallow((batch - network.mean) / network.std)
-            parts.append(pool(shallow).cpu().numpy())
-    return np.concatenate(parts).astype(np.float64)
 
 
 def discriminant(

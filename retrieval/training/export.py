@@ -8,9 +8,11 @@ from pathlib import Path
 from retrieval.calibration import calibration_beside
 from retrieval.data.cache import prepared_images
 from retrieval.data.findings import FINDINGS
-from retrieval.data.manifest import Split
+from retrieval.data.manifest import ImageRow, Split
 from retrieval.encoder import Encoder
+from retrieval.errors import ConfigInvalid
 from retrieval.evaluation.encodings import encode_all, pairs_by_kind
+from retrieval.networks import AttentionHashNetwork, Recogniser, RegionalNetwork
 from retrieval.training.build import averaged_network, blend
 from retrieval.training.calibrate import fit_calibration
 from retrieval.training.config import TrainingConfig
@@ -18,6 +20,7 @@ from retrieval.training.gate import fit_gate
 from retrieval.training.gate_material import gate_material
 from retrieval.training.kinds import SHARES, by_kind
 from retrieval.training.material import frontal_rows
+from retrieval.training.regional import fit_regional
 from retrieval.training.verification import fit_verification
 from retrieval.weights import model_id_of, store_weights
 
@@ -29,26 +32,32 @@ def export(
     cache: Path,
     folder: Path,
     earlier: Path | None = None,
+    trunk: Path | None = None,
 ) -> Path:
     """Write `<name>.safetensors`, `<name>.toml` and `<name>.calibration.json` into `folder`.
 
-    The gate and the verification head are fitted on training patients, the gate's thresholds and the calibration on
-    validation patients of the datasets that the run learned from; nothing else is looked at. The head is stored only if
-    it tells validation patients apart better.
+    The regional network, the gate and the verification head are fitted on training patients, the gate's thresholds and
+    the calibration on validation patients of the datasets that the run learned from; nothing else is looked at. The
+    head is stored only if it tells validation patients apart better.
 
     Args:
         config: of the run. checkpoint: its last one; the averaged weights are taken.
         manifest: CSV of images. cache: folder for prepared images. folder: where to write.
         earlier: checkpoint of the stage before, blended in with the share `config.earlier_share`.
+        trunk: what the regional network starts from, see `fit_regional`; needed if the configuration asks for one.
 
     Returns:
         The weight file.
+
+    Raises:
+        ConfigInvalid: a regional network is asked for and there is no trunk.
     """
     train, val = (frontal_rows(manifest, config, split) for split in (Split.TRAIN, Split.VAL))
-    network = averaged_network(config, checkpoint)
+    whole = averaged_network(config, checkpoint)
     if earlier is not None:
-        blend(network, averaged_network(config, earlier), config.earlier_share)
-    gate = fit_gate(network, config.network_size, gate_material(train, val, cache, config.seed))
+        blend(whole, averaged_network(config, earlier), config.earlier_share)
+    network = Recogniser(whole, config.network_size, _regional(config, whole, trunk, train, cache))
+    gate = fit_gate(whole, config.network_size, gate_material(train, val, cache, config.seed))
     path = folder / f"{config.name}.safetensors"
     folder.mkdir(parents=True, exist_ok=True)
     store_weights(path, network, gate)
@@ -66,6 +75,19 @@ def export(
     return path
 
 
+def _regional(
+    config: TrainingConfig, whole: AttentionHashNetwork, trunk: Path | None, train: Sequence[ImageRow], cache: Path
+) -> RegionalNetwork | None:
+    if config.regional is None:
+        return None
+    if trunk is None:
+        raise ConfigInvalid(
+            "The regional network needs a trunk to start from: give --backbone-weights, or start from a weight file "
+            "that has one."
+        )
+    return fit_regional(config.regional, whole, trunk, train, prepared_images(train, cache), config.seed)
+
+
 def _card(config: TrainingConfig) -> str:
     network = config.network
     return "\n".join(
@@ -80,10 +102,8 @@ def _card(config: TrainingConfig) -> str:
             f"mean = {list(network.mean)}",
             f"std = {list(network.std)}",
             f"input_size = {config.network_size}",
-            *([f"split = {network.split}"] if network.split else []),
-            f"regions = {network.regions}",
-            f"window = {network.window}",
             "",
+            *_regional_card(config),
             "[recipe]",
             f"datasets = {_list(config.datasets)}",
             f"steps = {config.steps}",
@@ -95,8 +115,21 @@ def _card(config: TrainingConfig) -> str:
             f'loss = "{config.losses.identity}"',
             f"seed = {config.seed}",
             f"earlier_share = {config.earlier_share}",
+            *([f"trunk_trained_share = {config.regional.trained_share}"] if config.regional else []),
             "",
         )
+    )
+
+
+def _regional_card(config: TrainingConfig) -> tuple[str, ...]:
+    options = config.regional
+    if options is None:
+        return ()
+    return (
+        "[regional]",
+        f'backbone = "{options.backbone}"',
+        *(f"{key} = {getattr(options, key)}" for key in ("stages", "regions", "window", "dim", "size")),
+        "",
     )
 
 

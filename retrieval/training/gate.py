@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from rich.console import Console
 from rich.progress import track
 from sklearn.linear_model import LogisticRegression
 
 from retrieval.gate import Gate, Seen, chest_logit, detail, gate_features
 from retrieval.networks import AttentionHashNetwork
-from retrieval.networks.input import network_input
+from retrieval.networks.input import network_input, resized
 
 Images = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -24,6 +25,7 @@ _LIMIT = 3.0
 # Inverse regularisation; the weights of all images sum to one, so it does not depend on how many there are.
 _FREEDOM = 6.0
 _DIRECTIONS = 64
+_PROGRESS = Console(stderr=True)
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,10 @@ def _lowest(values: Floats, kinds: Sequence[str]) -> float:
 def _features(network: AttentionHashNetwork, size: int, images: Images, name: str) -> npt.NDArray[np.float32]:
     parts = []
     with torch.inference_mode():
-        for start in track(range(0, len(images), 32), description=f"gate: {name}"):
-            batch = network_input(torch.from_numpy(images[start : start + 32].copy()), size)
+        for start in track(range(0, len(images), 32), description=f"gate: {name}", console=_PROGRESS):
+            batch = network_input(torch.from_numpy(images[start : start + 32].copy()), images.shape[-1])
             with torch.autocast("cpu", torch.bfloat16):
-                outputs = network(batch)
+                outputs = network(resized(batch, size))
             parts.append(gate_features(outputs, batch).numpy())
     return np.concatenate(parts)
 

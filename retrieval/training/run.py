@@ -74,7 +74,8 @@ def export_run(trainer: Trainer, sources: Sources, folder: Path) -> Path:
 
     config = trainer.config
     earlier = find_weights(config.start) if config.earlier_share and config.start else None
-    return export(config, trainer.exported, sources.manifest, sources.cache, folder, earlier)
+    trunk = sources.backbone_weights or (find_weights(config.start) if config.start else None)
+    return export(config, trainer.exported, sources.manifest, sources.cache, folder, earlier, trunk)
 
 
 def _check_files(sources: Sources) -> None:

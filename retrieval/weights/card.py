@@ -7,7 +7,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from retrieval.errors import WeightsNotUsable
+from retrieval.errors import ConfigInvalid, WeightsNotUsable
+from retrieval.regional_options import RegionalOptions
 
 DEFAULT_NAME = "lungprint_mobilenet_v2"
 _FOLDER = Path(__file__).parent
@@ -19,9 +20,10 @@ class Card:
 
     Attributes:
         name: of the weight file.
-        backbone: torchvision's name. split: stages of its shallow part, half of them if None.
-        embedding_dim, bits, findings, regions, window: see `AttentionHashNetwork`.
+        backbone: torchvision's name.
+        embedding_dim, bits, findings: see `AttentionHashNetwork`.
         mean, std: of RGB input in [0, 1], length 3. input_size: side of the square the network works at, pixels.
+        regional: the network beside it, None if there is none.
     """
 
     name: str
@@ -32,9 +34,12 @@ class Card:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     input_size: int
-    split: int | None = None
-    regions: int = 0
-    window: float = 0.4
+    regional: RegionalOptions | None = None
+
+    @property
+    def dim(self) -> int:
+        """Length of the whole embedding."""
+        return self.embedding_dim + (0 if self.regional is None else self.regional.dim)
 
 
 def find_weights(name_or_path: str | Path) -> Path:
@@ -86,11 +91,9 @@ def read_card(weights: Path) -> Card:
             mean=tuple(network["mean"]),
             std=tuple(network["std"]),
             input_size=int(network["input_size"]),
-            split=int(network["split"]) if "split" in network else None,
-            regions=int(network.get("regions", 0)),
-            window=float(network.get("window", 0.4)),
+            regional=RegionalOptions(**raw["regional"]) if "regional" in raw else None,
         )
     except OSError as error:
         raise WeightsNotUsable(f"The weight file {weights} has no card {path.name} beside it.") from error
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, ConfigInvalid) as error:
         raise WeightsNotUsable(f"The card {path} is incomplete: {error}.") from error

@@ -12,22 +12,22 @@ from torch import Tensor
 
 from retrieval.errors import WeightsNotUsable
 from retrieval.gate import Gate
-from retrieval.networks import AttentionHashNetwork, Backbone
+from retrieval.networks import AttentionHashNetwork, Backbone, Recogniser, RegionalNetwork
 from retrieval.networks.verification import VerificationHead
 from retrieval.verification import PREFIX, Verifier, read_verifier
 from retrieval.weights.card import Card, find_weights, model_id_of, read_card
 
-_NETWORK, _GATE = "network.", "gate."
+_NETWORK, _REGIONAL, _GATE = "network.", "regional.", "gate."
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A network and its gate, in evaluation mode, with the card and a short digest of the file.
+    """What recognises persons and its gate, in evaluation mode, with the card and a short digest of the file.
 
     `verification` is None if the file holds no verification head.
     """
 
-    network: AttentionHashNetwork
+    network: Recogniser
     gate: Gate
     verification: Verifier | None
     card: Card
@@ -44,28 +44,37 @@ def load_weights(name_or_path: str | Path) -> Loaded:
     card = read_card(path)
     try:
         stored = load_file(path)
-        network = AttentionHashNetwork(
-            Backbone(card.backbone, split=card.split),
-            card.embedding_dim,
-            card.bits,
-            len(card.findings),
-            card.mean,
-            card.std,
-            card.regions,
-            card.window,
+        whole = AttentionHashNetwork(
+            Backbone(card.backbone), card.embedding_dim, card.bits, len(card.findings), card.mean, card.std
         )
-        network.load_state_dict(_part(stored, _NETWORK))
+        whole.load_state_dict(_part(stored, _NETWORK))
+        regional = None if card.regional is None else RegionalNetwork(card.regional, card.mean, card.std)
+        if regional is not None:
+            regional.load_state_dict(_part(stored, _REGIONAL))
         gate = Gate.from_tensors(_part(stored, _GATE))
     except (OSError, SafetensorError, RuntimeError, KeyError) as error:
         raise WeightsNotUsable(f"The weight file {path} does not fit its card: {error}.") from error
-    return Loaded(network.eval(), gate, read_verifier(path, card.embedding_dim), card, model_id_of(path))
+    network = Recogniser(whole, card.input_size, regional).eval()
+    return Loaded(network, gate, read_verifier(path, card.dim), card, model_id_of(path))
 
 
-def store_weights(
-    path: Path, network: AttentionHashNetwork, gate: Gate, verification: VerificationHead | None = None
-) -> None:
+def stored_trunk(path: Path) -> dict[str, Tensor]:
+    """Tensors of the regional network's trunk in a weight file; empty if the file has none.
+
+    Raises:
+        WeightsNotUsable: it cannot be read.
+    """
+    try:
+        return _part(load_file(path), f"{_REGIONAL}trunk.")
+    except (OSError, SafetensorError) as error:
+        raise WeightsNotUsable(f"The weight file {path} cannot be read: {error}.") from error
+
+
+def store_weights(path: Path, network: Recogniser, gate: Gate, verification: VerificationHead | None = None) -> None:
     """Write a safetensors file: the network's floating-point tensors in half precision, gate and head in float32."""
-    tensors = {_NETWORK + key: _halved(value) for key, value in network.state_dict().items()}
+    tensors = {_NETWORK + key: _halved(value) for key, value in network.whole.state_dict().items()}
+    if network.regional is not None:
+        tensors |= {_REGIONAL + key: _halved(value) for key, value in network.regional.state_dict().items()}
     tensors |= {_GATE + key: value for key, value in gate.tensors().items()}
     if verification is not None:
         tensors |= {PREFIX + key: value for key, value in verification.state_dict().items()}

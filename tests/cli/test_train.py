@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
+from torchvision import models
 
 from archive.database import Database
 from archive.files import ImageFiles
@@ -24,7 +26,10 @@ from cli.main import lungprint
 from cli.outcome import ExitCode
 from config.paths import DataDir
 from dicom_node.wrap import PatientHeader, StudyHeader, digital_xray
+from retrieval.calibration import Calibration, calibration_beside
+from retrieval.encoder import Encoder
 from retrieval.errors import ConfigInvalid, ManifestInvalid
+from retrieval.preprocess import prepare
 from retrieval.training.shipped import shipped_configs
 from tests.filed import file_image
 from tests.toys import toy_config, toy_images, toy_manifest
@@ -110,6 +115,36 @@ def test_training_ends_with_figures_as_json_and_starts_no_step_twice(data: list[
         assert found["validation"]["dataset"] == "mean"
     sessions = json.loads((tmp_path / "run" / "environment.json").read_text())
     assert [session["from_step"] for session in sessions] == [0, 4]
+
+
+def test_a_finished_run_is_exported_with_all_that_an_encoder_needs(data: list[str], tmp_path: Path) -> None:
+    trunk = tmp_path / "squeezenet1_1.safetensors"
+    torch.manual_seed(0)
+    save_file(models.squeezenet1_1(weights=None).state_dict(), trunk)
+    config = toy_config(
+        tmp_path,
+        steps=4,
+        validate_every=0,
+        more="""
+[regional]
+backbone = "squeezenet1_1"
+stages = 5
+regions = 2
+dim = 8
+size = 64""",
+    )
+    options = [config, *data, "--run", tmp_path / "run", "--export", tmp_path / "weights", "--json"]
+    with pytest.raises(ConfigInvalid, match="--backbone-weights"):
+        train(*options)
+    code, output = train(*options, "--backbone-weights", trunk)
+    assert code == ExitCode.OK
+    weights = Path(json.loads(output[output.index("{") :])["exported"])
+    encoder = Encoder.load(weights, "cpu", "fp32")
+    assert encoder.dim == 16 + 8
+    found = encoder.encode(np.stack([prepare(toy_images(1, seed=5)[0, 0] / np.float32(255))]))
+    assert np.isclose(np.linalg.norm(found.embedding[0]), 1, atol=1e-5)
+    calibration = Calibration.load(calibration_beside(weights))
+    assert calibration.model_id == encoder.model_id
 
 
 def test_sweep_names_the_margin_with_the_highest_auc(data: list[str], tmp_path: Path) -> None:

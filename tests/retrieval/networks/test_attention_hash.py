@@ -40,14 +40,6 @@ def test_grey_input_is_normalised_as_the_backbone_expects() -> None:
     assert torch.allclose(seen[0][0, :, 0, 0], torch.tensor([1.0, 1.6, 0.3]))
 
 
-def test_the_cosine_of_two_embeddings_is_the_mean_of_the_halves() -> None:
-    torch.manual_seed(0)
-    network = AttentionHashNetwork(Backbone("resnet18", split=7), embedding_dim=32, bits=16, regions=3).eval()
-    first, second = network(torch.rand(2, 1, 96, 96)).embedding
-    halves = [torch.cosine_similarity(a, b, dim=0) for a, b in zip(first.chunk(2), second.chunk(2), strict=True)]
-    assert torch.isclose(first @ second, (halves[0] + halves[1]) / 2, atol=1e-6)
-
-
 def test_the_hash_branch_can_leave_the_backbone_alone() -> None:
     network = AttentionHashNetwork(Backbone("resnet18"), embedding_dim=16, bits=16).train()
     network.hash_trains_backbone = False

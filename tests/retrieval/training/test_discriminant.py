@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from retrieval.errors import ManifestInvalid
-from retrieval.networks import AttentionHashNetwork, Backbone
-from retrieval.training.discriminant import discriminant, fit_regions
+from retrieval.training.discriminant import discriminant
 
 
 def people(count: int, images: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -47,13 +45,3 @@ def test_patients_with_one_image_teach_nothing() -> None:
     features, _ = people(10, 1)
     with pytest.raises(ManifestInvalid, match="two images"):
         discriminant(features, np.arange(10), np.full(10, "adult"), 2)
-
-
-def test_the_layer_gives_the_projection() -> None:
-    torch.manual_seed(0)
-    network = AttentionHashNetwork(Backbone("squeezenet1_1", split=5), embedding_dim=16, bits=16, regions=2)
-    images = np.random.default_rng(0).integers(0, 256, (12, 64, 64)).astype(np.uint8)
-    before = network.region_identity.weight.clone()
-    fit_regions(network, images, np.repeat(np.arange(4), 3), np.full(12, "adult"), 64)
-    assert not torch.equal(network.region_identity.weight, before)
-    assert not network.training

@@ -13,6 +13,7 @@ from retrieval.data.manifest import Split, read_manifest
 from retrieval.data.pair_list import make_pairs, write_pairs
 from retrieval.errors import ConfigInvalid, RetrievalError
 from retrieval.gate import Gate
+from retrieval.networks import Recogniser
 from retrieval.training.build import build_network
 from retrieval.training.checkpoint import load_weights_of
 from retrieval.training.config import GroupConfig, Kept, TrainingConfig
@@ -86,7 +87,7 @@ def test_weight_file_can_be_started_from(sources: Sources, tmp_path: Path) -> No
     config = load_config(toy_config(tmp_path))
     first = open_run(config, sources, tmp_path / "first")
     gate = Gate(*(torch.ones(3) for _ in Gate.__dataclass_fields__))
-    store_weights(tmp_path / "first.safetensors", first.network, gate)
+    store_weights(tmp_path / "first.safetensors", Recogniser(first.network, config.network_size), gate)
     again = replace(sources, start=tmp_path / "first.safetensors")
     second = open_run(replace(config, seed=5), again, tmp_path / "second")
     assert torch.allclose(second.network.identity.weight, first.network.identity.weight, atol=1e-3)
@@ -105,7 +106,7 @@ def test_training_on_a_site_s_archive_goes_on_from_the_shipped_weights(tmp_path:
     average = AveragedModel(build_network(config.network), use_buffers=True)
     load_weights_of(find_weights(config.start), network, average)
     shipped = load_weights(config.start)
-    assert torch.equal(network.identity.weight, shipped.network.identity.weight)
+    assert torch.equal(network.identity.weight, shipped.network.whole.identity.weight)
     assert config.network_size == shipped.card.input_size
     assert (config.network.mean, config.network.std) == (shipped.card.mean, shipped.card.std)
 

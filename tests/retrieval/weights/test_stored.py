@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,12 @@ import torch
 
 from retrieval.errors import WeightsNotUsable
 from retrieval.gate import Gate, Seen
+from retrieval.networks import Recogniser, RegionalNetwork
 from retrieval.networks.verification import VerificationHead
+from retrieval.regional_options import RegionalOptions
 from retrieval.training.build import build_network
 from retrieval.training.config import NetworkConfig
-from retrieval.weights import load_weights, store_weights
+from retrieval.weights import load_weights, store_weights, stored_trunk
 
 CARD = """name = "tiny"
 [network]
@@ -29,16 +32,21 @@ def gate() -> Gate:
     return Gate(*(torch.ones(len(Seen)) for _ in Gate.__dataclass_fields__))
 
 
+def untrained(regional: RegionalOptions | None = None) -> Recogniser:
+    whole = build_network(NetworkConfig(embedding_dim=16, bits=32))
+    return Recogniser(whole, 96, None if regional is None else RegionalNetwork(regional))
+
+
 @pytest.fixture
 def stored(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.safetensors"
-    store_weights(path, build_network(NetworkConfig(embedding_dim=16, bits=32)), gate())
+    store_weights(path, untrained(), gate())
     path.with_suffix(".toml").write_text(CARD, encoding="utf-8")
     return path
 
 
 def test_loaded_network_is_the_stored_one_to_half_precision(tmp_path: Path) -> None:
-    network = build_network(NetworkConfig(embedding_dim=16, bits=32)).eval()
+    network = untrained().eval()
     path = tmp_path / "tiny.safetensors"
     store_weights(path, network, gate())
     path.with_suffix(".toml").write_text(CARD, encoding="utf-8")
@@ -48,10 +56,31 @@ def test_loaded_network_is_the_stored_one_to_half_precision(tmp_path: Path) -> N
     assert not loaded.network.training
 
 
+def test_a_regional_network_is_kept_beside_it(tmp_path: Path) -> None:
+    options = RegionalOptions(stages=4, regions=2, dim=8, size=64)
+    network = untrained(options).eval()
+    path = tmp_path / "tiny.safetensors"
+    store_weights(path, network, gate())
+    table = "".join(f"{key} = {value!r}\n" for key, value in asdict(options).items())
+    path.with_suffix(".toml").write_text(f"{CARD}[regional]\n{table}", encoding="utf-8")
+    loaded = load_weights(path)
+    assert (loaded.card.regional, loaded.card.dim, loaded.network.dim) == (options, 24, 24)
+    image = torch.rand(2, 1, 96, 96)
+    assert torch.allclose(loaded.network(image).embedding, network(image).embedding, atol=1e-2)
+    assert network.regional is not None
+    assert stored_trunk(path).keys() == network.regional.trunk.state_dict().keys()
+
+
+def test_a_file_without_a_regional_network_has_no_trunk(stored: Path) -> None:
+    assert stored_trunk(stored) == {}
+    with pytest.raises(WeightsNotUsable, match="cannot be read"):
+        stored_trunk(stored.with_name("nothing.safetensors"))
+
+
 def test_verification_head_is_kept_whole_and_may_be_absent(stored: Path) -> None:
     assert load_weights(stored).verification is None
     head = VerificationHead(16, hidden=4)
-    store_weights(stored, build_network(NetworkConfig(embedding_dim=16, bits=32)), gate(), head)
+    store_weights(stored, untrained(), gate(), head)
     verifier = load_weights(stored).verification
     assert verifier is not None
     assert np.array_equal(verifier.layers[1][0], head.layers[1].weight.detach().numpy())
@@ -59,7 +88,7 @@ def test_verification_head_is_kept_whole_and_may_be_absent(stored: Path) -> None
 
 def test_identity_of_the_file_changes_with_its_content(stored: Path) -> None:
     before = load_weights(stored).model_id
-    store_weights(stored, build_network(NetworkConfig(embedding_dim=16, bits=32)), gate())
+    store_weights(stored, untrained(), gate())
     assert load_weights(stored).model_id != before
 
 

@@ -1,0 +1,32 @@
+"""What a regional network looks like; known to those who only read cards and need no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from retrieval.errors import ConfigInvalid
+
+
+@dataclass(frozen=True)
+class RegionalOptions:
+    """What a regional network looks like.
+
+    Attributes:
+        backbone: torchvision's name. stages: how many of its first stages are the trunk.
+        regions, window: see `RegionPool`. dim: length of its embedding. size: side of the images it sees, pixels.
+
+    Raises:
+        ConfigInvalid: a value is out of range.
+    """
+
+    backbone: str = "mobilenet_v2"
+    stages: int = 14
+    regions: int = 5
+    window: float = 0.4
+    dim: int = 256
+    size: int = 320
+
+    def __post_init__(self) -> None:
+        for key in ("stages", "dim", "size"):
+            if getattr(self, key) < 1:
+                raise ConfigInvalid(f"{key} must be at least 1, not {getattr(self, key)}.")
