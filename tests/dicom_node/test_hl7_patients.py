@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from archive.audit import AuditAction
 from archive.database import Database
-from archive.links import Author, linked, unjoin
+from archive.links import Author, persons_labels, unjoin
 from archive.models import Alert, AuditEvent, Hl7Message, Instance, Patient
 from archive.states import AlertKind, AlertState
 from dicom_node.hl7_message import Identifier, MessageRefused, decoded, parsed, read_adt
@@ -26,7 +26,9 @@ def send(database: Database, content: bytes | str, local_authority: str = "") ->
 
 
 def persons(session: Session, patient: Patient) -> set[tuple[str, str]]:
-    return {(one.patient_id, one.issuer) for one in linked(session, patient.id)}
+    """The other labels of a patient's person."""
+    others = persons_labels(session, (patient.id,)) - {patient.id}
+    return {(one.patient_id, one.issuer) for one in session.scalars(select(Patient).where(Patient.id.in_(others)))}
 
 
 @pytest.mark.parametrize("event", ["A40", "A47"])
