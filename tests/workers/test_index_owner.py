@@ -253,7 +253,7 @@ def test_the_network_at_work_is_known_without_loading_it(settings: Settings) -> 
 def test_a_verification_head_in_the_weight_file_is_at_work(settings: Settings, tmp_path: Path) -> None:
     shipped = find_weights("default")
     weights = tmp_path / "own.safetensors"
-    dim = read_card(shipped).embedding_dim
+    dim = read_card(shipped).dim
     head = {"layers.0.weight": np.full((1, dim), -0.5, np.float32), "layers.0.bias": np.ones(1, np.float32)}
     save_file(load_file(shipped) | {PREFIX + name: value for name, value in head.items()}, weights)
     weights.with_suffix(".toml").write_bytes(shipped.with_suffix(".toml").read_bytes())
