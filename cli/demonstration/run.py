@@ -32,8 +32,6 @@ ARTISTS = 2
 # Films drawn ahead of the sender; each is a file of two megabytes.
 AHEAD = 16
 PAUSE = 0.2
-# An alert is asked for when looking at the image has made a wrong name so many times as probable as it was before.
-WORTH_A_LOOK = 2.0
 # Without any image moving for so long, the system is stuck.
 STUCK_SECONDS = 90.0
 SETTLED = (ImageState.MATCHED, ImageState.UNSUITABLE, ImageState.FAILED)
@@ -75,18 +73,17 @@ def options_for(delivery: Delivery) -> tuple[str, str]:
     """
     swapped = sum(shot.planted is Planted.WRONG_PATIENT for shot in delivery.shots)
     rate = max(swapped, 1) / len(delivery.shots)
-    least = min(WORTH_A_LOOK * rate, 0.5)
     text = (
         "# Written by lungprint demo: here errors are far more frequent than in a hospital.\n"
         "[verdict]\n"
         f"base_rate = {rate:.4f}\n"
         "owner_in_gallery = 0.95\n"
-        f"min_probability = {least:.4f}\n"
+        "min_probability = 0.5\n"
         "alerts_per_1000 = 1000.0\n"
     )
     why = (
         f"The demo misfiles {rate:.1%} of its images (a hospital: far fewer; verdict.base_rate is 0.05 % by default), "
-        f"so its own option file says so. It asks for an alert from a probability of {least:.1%} on, twice that rate, "
+        "so its own option file says so. It shows what is more likely wrong than right (verdict.min_probability = 0.5), "
         "and lifts the alert budget."
     )
     return text, why
