@@ -83,7 +83,7 @@ def options_for(delivery: Delivery) -> tuple[str, str]:
     )
     why = (
         f"The demo misfiles {rate:.1%} of its images (a hospital: far fewer; verdict.base_rate is 0.05 % by default), "
-        "so its own option file says so. It shows what is more likely wrong than right (verdict.min_probability = 0.5), "
+        "so its own option file says so. It shows what is more likely wrong than right (verdict.min_probability 0.5), "
         "and lifts the alert budget."
     )
     return text, why

@@ -109,7 +109,7 @@ def test_the_verdicts_are_those_of_an_exact_search(
 def test_tables_that_miss_some_candidates_change_no_verdict(
     archive: DataDir, expected: list[tuple[object, ...]], folder: DataDir
 ) -> None:
-    """A far candidate that is missed moves a probability by its share of all evidence, no more, and often by nothing."""
+    """A far candidate that is missed moves a probability by its share of all evidence, no more, often by nothing."""
     found = verdicts(archive, folder, kind="lsh", lsh_bits=4, lsh_candidates=60, **FEW)
     for row, right in zip(found, expected, strict=True):
         assert [value for value in row if not isinstance(value, float)] == [
