@@ -217,7 +217,7 @@ def _chance(alert: Alert, other: Mapping[str, Any]) -> list[Reason]:
     strangers = other.get("expected_strangers")
     if strangers is not None:
         often = f"{strangers:.1f}" if strangers >= 0.1 else "fewer than 0.1"
-        found.append(Reason(f"Of all images compared, {often} of strangers would look at least as alike by chance."))
+        found.append(Reason(f"By chance, {often} images of strangers in this gallery would look as alike or more."))
     best, runner_up = other.get("log_lr"), other.get("runner_up_log_lr")
     if best is not None and runner_up is not None and best > runner_up:
         times = math.exp(min(best - runner_up, 20.0))
