@@ -10,6 +10,7 @@ import sys
 import waitress
 
 from config.errors import ConfigurationError, LungprintError
+from config.logs import start_logging
 from config.paths import data_dir
 from config.settings import load_settings
 from dashboard.factory import create_app
@@ -21,7 +22,7 @@ _log = logging.getLogger("dashboard")
 
 def main() -> int:
     """Serve; returns the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    start_logging()
     try:
         _serve()
     except LungprintError as error:

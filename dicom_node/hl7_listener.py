@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from archive.database import Database, open_database
 from config.errors import ConfigurationError, LungprintError
+from config.logs import start_logging
 from config.paths import data_dir
 from config.settings import Settings, load_settings
 from dicom_node.hl7_message import MessageRefused, decoded, parsed, read_adt
@@ -165,7 +166,7 @@ def main() -> int:
             raise ConfigurationError("LUNGPRINT_DATA_DIR is not set; it names the data folder of the system to serve.")
         folder = data_dir(root)
         settings = load_settings(folder.root)
-        logging.basicConfig(level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        start_logging(settings.log.level)
         # The parser's own log quotes what it cannot read.
         logging.getLogger("hl7").setLevel(logging.CRITICAL + 1)
         database = open_database(settings, folder)

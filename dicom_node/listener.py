@@ -11,6 +11,7 @@ from types import FrameType
 
 from archive.database import Database, open_database
 from config.errors import ConfigurationError, LungprintError
+from config.logs import start_logging
 from config.paths import DataDir, data_dir
 from config.settings import Settings, load_settings
 from dicom_node.crew import Channel, Crew
@@ -152,7 +153,7 @@ def main() -> int:
             raise ConfigurationError("LUNGPRINT_DATA_DIR is not set; it names the data folder of the system to serve.")
         folder = data_dir(root)
         settings = load_settings(folder.root)
-        logging.basicConfig(level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        start_logging(settings.log.level)
         keep_values_private()
         serve(settings, folder)
     except LungprintError as error:

@@ -11,6 +11,7 @@ from celery_batches import SimpleRequest
 
 from config.broker import Queue, Task, celery_app
 from config.errors import ConfigurationError
+from config.logs import start_logging
 from config.paths import DataDir, data_dir
 from config.settings import load_settings
 from retrieval.errors import DeviceFailed, IndexUnavailable
@@ -155,9 +156,7 @@ def _start_again(why: str) -> NoReturn:
 
 @signals.setup_logging.connect
 def _set_up_logging(**_: Any) -> None:
-    logging.basicConfig(
-        level=_settings.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
-    )
+    start_logging(_settings.log.level)
     if _settings.log.level != "debug":
         # Two lines for each message otherwise.
         for name in ("celery.worker.strategy", "celery.app.trace"):
