@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import time
@@ -15,6 +16,14 @@ from config.broker import redis_url
 from config.paths import DataDir, data_dir
 from config.settings import Settings, load_settings
 from workers.redis_server import answers, arguments
+
+
+@pytest.fixture(autouse=True)
+def _own_log_level() -> Iterator[None]:
+    """Whatever a test sets up as the level of the process's log, such as a worker in a thread, ends with it."""
+    before = logging.root.level
+    yield
+    logging.root.setLevel(before)
 
 
 @pytest.fixture

@@ -92,9 +92,13 @@ class Gallery(RuleBasedStateMachine):
                 session.delete(alert)
             image = session.get(Instance, number)
             if image is not None:
+                # Its number may come again: nothing of it stays in the way of the next image.
+                series = image.series
                 session.delete(session.get_one(Code, number))
                 session.flush()
                 session.delete(image)
+                session.flush()
+                session.delete(series)
                 note_changes(session, [number], ChangeKind.PURGED)
 
     @rule(first=images, second=images, apart=st.booleans())
