@@ -13,23 +13,29 @@ from cli.outcome import EXIT_CODES, InputNotUsable
 from cli.output import console, progress_bar
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_NEEDED = ("imagehash", "matplotlib", "psutil")
+_NEEDED = ("faiss", "imagehash", "matplotlib", "psutil")
 
 
 @dataclass(frozen=True)
 class _Profile:
     """How much is done: images of each dataset at most (SIFT compares a pair in milliseconds, and there are half as
-    many pairs as the square of the images), and how trained methods are trained, see `Effort`."""
+    many pairs as the square of the images), and how trained methods are trained, see `Effort` and `HashEffort`."""
 
     images: int
     steps: int
     size: int
     patients: int
+    hash_steps: int
+    hash_batch: int
+    hash_images: int
+    hash_backbone: str
 
 
 _PROFILES = {
-    "quick": _Profile(images=160, steps=6, size=96, patients=8),
-    "full": _Profile(images=4000, steps=3000, size=224, patients=32),
+    "quick": _Profile(160, 6, 96, 8, hash_steps=24, hash_batch=16, hash_images=200, hash_backbone="resnet18"),
+    "full": _Profile(
+        4000, 3000, 224, 32, hash_steps=3000, hash_batch=64, hash_images=100_000, hash_backbone="resnet50"
+    ),
 }
 
 
@@ -81,8 +87,9 @@ def command(
     """Measure METHODS, all of them if none is named, on images of known patients by one protocol.
 
     METHODS are keys or groups: p1 (contrastive Siamese networks by margin and negatives), p2 (frozen network features),
-    p3 (histograms, hashes, SIFT, ORB, two kinds of Siamese networks with and without the gate), p5 (max-pooled
-    features), ours. A wrong name lists all. Networks of p1 and p3 are trained on the manifest's training split.
+    p3 (histograms, hashes, SIFT, ORB, two kinds of Siamese networks with and without the gate), p4 (hash codes that
+    find the same findings), p5 (max-pooled features), ours. A wrong name lists all. Networks of p1, p3 and p4 are
+    trained on the manifest's training split; p4 is left out where no findings are known there.
 
     The folder gets comparison.md (tables and a picture), comparison.csv (every figure) and comparison.png. What was
     measured stays in methods/: the same command goes on after a stop, and measures nothing twice on the same images.
@@ -103,7 +110,7 @@ def command(
     from retrieval.bench.catalogue import Sources, catalogue, chosen
     from retrieval.bench.report import show, write
     from retrieval.bench.run import Comparison, compare
-    from retrieval.bench.trained import Effort, Lessons
+    from retrieval.bench.trained import Effort, HashEffort, Lessons
     from retrieval.data.manifest import Split
     from retrieval.encoder import Encoder
 
@@ -116,6 +123,7 @@ def command(
             output / "runs",
             files,
             Effort(effort.steps, effort.size, effort.patients),
+            HashEffort(effort.hash_steps, effort.size, effort.hash_batch, effort.hash_images, effort.hash_backbone),
             pretrained,
         )
         entries = chosen(catalogue(Sources(weights, files, pretrained, lessons)), methods)

@@ -10,13 +10,16 @@ from typing import Any
 
 from retrieval.bench.classical import classical_methods
 from retrieval.bench.frozen import FrozenBackbone, FrozenFeatures, MaxPooledFeatures
+from retrieval.bench.hashing.labels import learnable_findings
+from retrieval.bench.hashing.methods import FeatureHash, FeatureLessons
+from retrieval.bench.hashing.recipes import FEATURE_HASHES
 from retrieval.bench.measures import MEASURES
 from retrieval.bench.method import ImageMethod
 from retrieval.bench.ours import OurEmbedding, OurVerdict
 from retrieval.bench.recipes import p1_recipes, p3_recipes
 from retrieval.bench.trained import Lessons, TrainedMethod
 from retrieval.encoder import Encoder
-from retrieval.errors import ConfigInvalid
+from retrieval.errors import ConfigInvalid, ManifestInvalid
 from retrieval.weights import find_weights, model_id_of
 
 P2_BACKBONES = ("resnet18", "resnet50", "resnet152")
@@ -32,6 +35,8 @@ class Entry:
         key: one word. name: for the progress bar. group: `p1` to `p5` or `ours`.
         made_from: weights and effort, as a text; figures of another one are not this method's.
         gated: compare only the images that the gate lets through.
+        missing: what the method lacks here, as a sentence; it takes part only where it is wanted by name, which is an
+            error then.
     """
 
     key: str
@@ -40,6 +45,7 @@ class Entry:
     make: Callable[[], ImageMethod[Any]]
     made_from: str = ""
     gated: bool = False
+    missing: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,8 @@ def catalogue(sources: Sources) -> list[Entry]:
             entries.append(
                 Entry(f"{name}-{measure.lower()}", f"frozen {name}, {measure}", "p2", make, _origin(sources, name))
             )
+    if sources.lessons is not None:
+        entries += _hashing(sources, sources.lessons)
     make_max = partial(_max_pooled, sources, _P5_BACKBONE)
     entries.append(
         Entry(
@@ -94,10 +102,10 @@ def catalogue(sources: Sources) -> list[Entry]:
 
 
 def chosen(entries: Sequence[Entry], wanted: Sequence[str]) -> list[Entry]:
-    """Those whose key or group is wanted, in the order of the tables; all if nothing is.
+    """Those whose key or group is wanted, in the order of the tables; all that lack nothing if nothing is.
 
     Raises:
-        ConfigInvalid: a word is neither; the known ones are listed.
+        ConfigInvalid: a word is neither, the known ones are listed; or a wanted method lacks something.
     """
     known = {entry.key for entry in entries} | {entry.group for entry in entries}
     unknown = [word for word in wanted if word not in known]
@@ -105,7 +113,13 @@ def chosen(entries: Sequence[Entry], wanted: Sequence[str]) -> list[Entry]:
         groups = ", ".join(sorted({entry.group for entry in entries}))
         keys = ", ".join(entry.key for entry in entries)
         raise ConfigInvalid(f"There is no method {', '.join(unknown)}. Groups: {groups}. Methods: {keys}.")
-    return [entry for entry in entries if not wanted or entry.key in wanted or entry.group in wanted]
+    if not wanted:
+        return [entry for entry in entries if not entry.missing]
+    found = [entry for entry in entries if entry.key in wanted or entry.group in wanted]
+    for entry in found:
+        if entry.missing:
+            raise ConfigInvalid(f"The method {entry.key} cannot take part. {entry.missing}")
+    return found
 
 
 def _origin(sources: Sources, backbone: str) -> str:
@@ -130,6 +144,22 @@ def _trained(sources: Sources, lessons: Lessons) -> list[Entry]:
         made_from = f"{lessons.effort} {_origin(sources, recipe.backbone)}"
         entries.append(Entry(recipe.key, recipe.name, "p1", partial(TrainedMethod, recipe, lessons), made_from))
     return entries
+
+
+def _hashing(sources: Sources, lessons: Lessons) -> list[Entry]:
+    effort = lessons.hashing
+    name, missing = effort.backbone, ""
+    try:
+        learnable_findings(lessons.manifest, lessons.datasets)
+    except ManifestInvalid as error:
+        missing = str(error)
+    backbone = partial(FrozenBackbone, name, sources.backbones.get(name), sources.pretrained, effort.size)
+    features = FeatureLessons(backbone, lessons.manifest, lessons.cache, lessons.datasets, effort.images)
+    made_from = f"{effort} {_origin(sources, name)}"
+    return [
+        Entry(key, about.name, "p4", partial(FeatureHash, about, features, learn), made_from, missing=missing)
+        for key, (about, learn) in FEATURE_HASHES.items()
+    ]
 
 
 def _frozen(sources: Sources, name: str, measure: str) -> ImageMethod[Any]:

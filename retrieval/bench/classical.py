@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from retrieval.bench.measures import cosine
+from retrieval.bench.measures import cosine, minus_hamming
 from retrieval.bench.method import About, ArrayMethod, ImageMethod, Images, Matrix
-from retrieval.codes import hamming
 
 Descriptors = npt.NDArray[Any]
 
@@ -86,7 +85,7 @@ class GlobalHash(ArrayMethod):
 
     def similarity(self, first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> Matrix:
         """Minus the Hamming distances, float32 (n, m)."""
-        return np.stack([-hamming(row, second) for row in first]).astype(np.float32)
+        return minus_hamming(first, second)
 
 
 class Keypoints(ImageMethod[Sequence[Descriptors]]):

@@ -30,6 +30,7 @@ class FrozenBackbone:
         name: torchvision's name.
         weights: safetensors file of a torchvision state dict; None for ImageNet weights that torchvision downloads if
             `pretrained`, else for random ones.
+        side: of the images it sees, pixels.
 
     Attributes:
         learned: what the weights were learned from, for the tables.
@@ -38,13 +39,14 @@ class FrozenBackbone:
         WeightsNotUsable: no such backbone, or the file does not fit.
     """
 
-    def __init__(self, name: str, weights: Path | None = None, pretrained: bool = False) -> None:
+    def __init__(self, name: str, weights: Path | None = None, pretrained: bool = False, side: int = _SIDE) -> None:
         torch.manual_seed(0)
         self._backbone = Backbone(name, pretrained=pretrained and weights is None)
         if weights is not None:
             self._backbone.load_torchvision_file(weights)
         self._backbone.eval().to(memory_format=torch.channels_last)
         self.name = name
+        self._side = side
         self.learned = "ImageNet" if pretrained or weights is not None else "nothing, random weights"
 
     def maps(self, images: Images, pool: nn.Module) -> Matrix:
@@ -52,7 +54,7 @@ class FrozenBackbone:
         parts = []
         with torch.inference_mode():
             for start in track(range(0, len(images), _CHUNK), description=self.name, console=_PROGRESS):
-                batch = network_input(torch.from_numpy(images[start : start + _CHUNK].copy()), _SIDE)
+                batch = network_input(torch.from_numpy(images[start : start + _CHUNK].copy()), self._side)
                 # The image by its own mean and deviation: P2 centres and standardises.
                 centred = batch - batch.mean(dim=(2, 3), keepdim=True)
                 batch = centred / batch.std(dim=(2, 3), keepdim=True).clamp(min=1e-3)

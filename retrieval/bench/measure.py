@@ -17,6 +17,7 @@ from retrieval.bench.extras import Extra
 from retrieval.bench.method import About, ImageMethod, Images
 from retrieval.errors import ManifestInvalid
 from retrieval.evaluation.cohort import Cohort
+from retrieval.evaluation.findings_figures import CHANCE, FindingsFigures, cohort_findings
 from retrieval.evaluation.protocol import Figures, evaluate
 
 _EVERY = 0.02
@@ -44,35 +45,43 @@ class Costs:
 
 @dataclass(frozen=True)
 class Measured:
-    """One method: who it is, what it takes, its figures on each cohort, and tables that only its paper has."""
+    """One method.
+
+    Attributes:
+        about: who it is. costs: what it takes. figures: of the search for persons, on each cohort.
+        extras: tables that only its paper has.
+        findings, chance: figures of the search by findings, the method's and those of equal distances everywhere, on
+            each cohort in which at least two findings are known.
+    """
 
     about: About
     costs: Costs
     figures: tuple[Figures, ...]
     extras: tuple[Extra, ...] = ()
+    findings: tuple[FindingsFigures, ...] = ()
+    chance: tuple[FindingsFigures, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, for `from_json`; NaN is None."""
         return {
             "about": asdict(self.about),
             "costs": asdict(self.costs),
-            "figures": [
-                {key: None if value != value else value for key, value in asdict(one).items()} for one in self.figures
-            ],
+            "figures": [_plain(one) for one in self.figures],
             "extras": [asdict(one) for one in self.extras],
+            "findings": [_plain(one) for one in self.findings],
+            "chance": [_plain(one) for one in self.chance],
         }
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Measured:
         """What `to_json` wrote; raises KeyError or TypeError for anything else."""
-        figures = tuple(
-            Figures(**{key: _NAN if value is None else value for key, value in one.items()}) for one in raw["figures"]
-        )
+        figures = tuple(Figures(**_read(one)) for one in raw["figures"])
         extras = tuple(
             Extra(one["title"], tuple(one["heading"]), tuple(tuple(row) for row in one["rows"]))
             for one in raw["extras"]
         )
-        return cls(About(**raw["about"]), Costs(**raw["costs"]), figures, extras)
+        findings, chance = (tuple(FindingsFigures(**_read(one)) for one in raw[key]) for key in ("findings", "chance"))
+        return cls(About(**raw["about"]), Costs(**raw["costs"]), figures, extras, findings, chance)
 
 
 def measure(
@@ -112,10 +121,10 @@ def measure(
         for cohort in cohorts:
             mine = method.chosen(represented, cohort.positions.tolist())
             similarities.append(method.similarity(mine, mine))
-    found = tuple(
-        evaluate(method.about.name, similarity, cohort, rounds)[0]
-        for similarity, cohort in zip(similarities, cohorts, strict=True)
-    )
+    compared = list(zip(similarities, cohorts, strict=True))
+    found = tuple(evaluate(method.about.name, similarity, cohort, rounds)[0] for similarity, cohort in compared)
+    findings = [cohort_findings(cohort, method.about.name, -similarity, rounds) for similarity, cohort in compared]
+    chance = [cohort_findings(cohort, CHANCE, np.zeros_like(similarity), rounds) for similarity, cohort in compared]
     costs = Costs(
         ms_per_image=1e3 * to_represent / len(images),
         us_per_comparison=1e6 * to_compare / (min(_TIMED, len(images)) * len(images)),
@@ -123,7 +132,22 @@ def measure(
         memory_mib=grown[0] / _MIB,
     )
     about = method.about if keep is None else replace(method.about, name=f"{method.about.name}, gated")
-    return Measured(about, costs, found, tuple(method.extras(represented, cohorts)) if keep is None else ())
+    return Measured(
+        about,
+        costs,
+        found,
+        tuple(method.extras(represented, cohorts)) if keep is None else (),
+        tuple(one for one in findings if one is not None),
+        tuple(one for one in chance if one is not None),
+    )
+
+
+def _plain(figures: Figures | FindingsFigures) -> dict[str, Any]:
+    return {key: None if value != value else value for key, value in asdict(figures).items()}
+
+
+def _read(raw: dict[str, Any]) -> dict[str, Any]:
+    return {key: _NAN if value is None else value for key, value in raw.items()}
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from retrieval.bench.measure import Measured
 from retrieval.bench.picture import draw_comparison
+from retrieval.evaluation.findings_figures import FindingsFigures
 from retrieval.evaluation.markdown import table
 from retrieval.evaluation.protocol import Figures
 from retrieval.evaluation.report import share, spanned
@@ -32,6 +33,8 @@ COLUMNS = (
     ("swaps 1 %", "swaps_at_fa_1"),
     ("swaps 5 %", "swaps_at_fa_5"),
 )
+# Of the search by findings: heading, field.
+FINDINGS = (("findings mAP", "mean_average_precision"), ("nDCG@100", "ndcg_at_100"))
 _COSTS = ("ms an image", "µs a comparison", "bytes an image", "MiB")
 
 
@@ -41,7 +44,7 @@ def show(found: Sequence[Measured], console: Console) -> None:
         printed = Table(title=f"{dataset}: all methods on the same pairs", box=None)
         for heading in ("method", "source", "learned from"):
             printed.add_column(heading)
-        for heading in ("AUC (95 %)", *(heading for heading, _ in COLUMNS), *_COSTS):
+        for heading in ("AUC (95 %)", *(heading for heading, _ in (*COLUMNS, *FINDINGS)), *_COSTS):
             printed.add_column(heading, justify="right")
         for row in _rows(found, dataset):
             printed.add_row(*row)
@@ -54,12 +57,20 @@ def write(found: Sequence[Measured], folder: Path) -> Path:
     draw_comparison(found, folder / "comparison.png")
     parts = ["# Methods side by side", _origin(), "![AUC and P@1 of each method](comparison.png)"]
     for dataset in datasets(found):
-        heading = ("method", "source", "learned from", "AUC (95 %)", *(name for name, _ in COLUMNS), *_COSTS)
+        heading = (
+            "method",
+            "source",
+            "learned from",
+            "AUC (95 %)",
+            *(name for name, _ in (*COLUMNS, *FINDINGS)),
+            *_COSTS,
+        )
         first = figures_of(found[0], dataset)
         parts += [
             f"## {dataset}: {first.images} images of {first.patients} patients",
             table(heading, _rows(found, dataset), words=3),
             *_lead(found, dataset),
+            *_chance(found[0], dataset),
         ]
     for one in found:
         for extra in one.extras:
@@ -80,10 +91,29 @@ def figures_of(measured: Measured, dataset: str) -> Figures:
     return next(figures for figures in measured.figures if figures.dataset == dataset)
 
 
+def findings_of(measured: Measured, dataset: str) -> tuple[FindingsFigures, FindingsFigures] | None:
+    """A method's figures of the search by findings on a cohort, and those of chance; None if too few are known."""
+    mine, chance = ({one.dataset: one for one in part} for part in (measured.findings, measured.chance))
+    return (mine[dataset], chance[dataset]) if dataset in mine else None
+
+
+def _chance(measured: Measured, dataset: str) -> list[str]:
+    known = findings_of(measured, dataset)
+    if known is None:
+        return ["Search by findings: fewer than two findings are known here, so any image would be a right one."]
+    chance = known[1]
+    values = ", ".join(f"{heading} {getattr(chance, field):.3f}" for heading, field in FINDINGS)
+    return [
+        f"Search by findings: {chance.queries} queries, {chance.findings} findings, images of the same patient left "
+        f"out; chance is {values}."
+    ]
+
+
 def _rows(found: Sequence[Measured], dataset: str) -> list[list[str]]:
     rows = []
     for one in found:
         f, costs = figures_of(one, dataset), one.costs
+        known = findings_of(one, dataset)
         rows.append(
             [
                 one.about.name,
@@ -91,6 +121,7 @@ def _rows(found: Sequence[Measured], dataset: str) -> list[list[str]]:
                 one.about.learned,
                 spanned(f.auc, f.auc_low, f.auc_high),
                 *(share(getattr(f, field)) for _, field in COLUMNS),
+                *("–" if known is None else share(getattr(known[0], field)) for _, field in FINDINGS),
                 f"{costs.ms_per_image:.1f}",
                 f"{costs.us_per_comparison:.2f}",
                 f"{costs.bytes_per_image:.0f}",
@@ -135,11 +166,22 @@ def _write_csv(found: Sequence[Measured], path: Path) -> None:
         heading: list[str] | None = None
         for one in found:
             for figures in one.figures:
-                values = {**asdict(one.about), **asdict(one.costs), **asdict(figures)}
+                values = {**asdict(one.about), **asdict(one.costs), **asdict(figures), **_findings_cells(one, figures)}
                 if heading is None:
                     heading = list(values)
                     writer.writerow(heading)
                 writer.writerow([_cell(values[key]) for key in heading])
+
+
+def _findings_cells(measured: Measured, figures: Figures) -> dict[str, object]:
+    """Columns of the search by findings; empty where too few are known."""
+    known = findings_of(measured, figures.dataset)
+    cells: dict[str, object] = {}
+    for field in ("mean_average_precision", "map_low", "map_high", "ndcg_at_100"):
+        cells[f"findings_{field}"] = "" if known is None else getattr(known[0], field)
+    for _, field in FINDINGS:
+        cells[f"chance_{field}"] = "" if known is None else getattr(known[1], field)
+    return cells
 
 
 def _cell(value: object) -> object:

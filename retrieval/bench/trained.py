@@ -46,6 +46,22 @@ class Effort:
 
 
 @dataclass(frozen=True)
+class HashEffort:
+    """How long and how finely hashing is learned.
+
+    Attributes:
+        steps: optimiser steps of each network. size: image side, pixels. batch: images of a step, even.
+        images: training images at most of each dataset. backbone: torchvision's name.
+    """
+
+    steps: int
+    size: int
+    batch: int
+    images: int
+    backbone: str
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One trained network of the comparison.
 
@@ -73,7 +89,8 @@ class Lessons:
         manifest: CSV of images; those of its training split are learned from. cache: folder for prepared images.
         datasets: whose images; those of all data sets if empty.
         folder: where a run that is stopped lies until it is gone on with.
-        weights: starting weights of backbones, by torchvision's name. effort: see `Effort`.
+        weights: starting weights of backbones, by torchvision's name.
+        effort, hashing: see `Effort` and `HashEffort`, of Siamese and of hash networks.
         pretrained: let torchvision download ImageNet weights of the others.
     """
 
@@ -83,6 +100,7 @@ class Lessons:
     folder: Path
     weights: dict[str, Path]
     effort: Effort
+    hashing: HashEffort
     pretrained: bool = False
 
 

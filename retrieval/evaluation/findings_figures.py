@@ -37,15 +37,30 @@ def findings_figures(
     parts: Sequence[Cohort], codes: Codes, images: npt.NDArray[np.uint8], rounds: int
 ) -> list[FindingsFigures]:
     """Search by findings in every cohort that has at least two known ones; with one, every hit would be right."""
-    found = []
-    for part in parts:
-        findings = finding_sets([row.finding for row in part.rows])
-        kinds = set().union(*findings)
-        if len(kinds) < 2:
-            continue
-        for name, distance in _distances(part, codes, images).items():
-            found.append(_figures(part, name, len(kinds), distance, findings, rounds))
-    return found
+    return [
+        figures
+        for part in parts
+        if _kinds(part) > 1
+        for name, distance in _distances(part, codes, images).items()
+        if (figures := cohort_findings(part, name, distance, rounds)) is not None
+    ]
+
+
+def cohort_findings(
+    part: Cohort, method: str, distance: npt.NDArray[np.floating], rounds: int
+) -> FindingsFigures | None:
+    """Search by findings in a cohort of n images; None if fewer than two are known: with one, every hit is right.
+
+    Args:
+        method: for the tables. distance: float (n, n), lower is more alike. rounds: draws of patients.
+    """
+    kinds = _kinds(part)
+    return _figures(part, method, kinds, distance, rounds) if kinds > 1 else None
+
+
+def _kinds(part: Cohort) -> int:
+    """How many findings are known of the cohort's images."""
+    return len(set().union(*finding_sets([row.finding for row in part.rows])))
 
 
 def _distances(part: Cohort, codes: Codes, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
@@ -64,11 +79,10 @@ def _figures(
     part: Cohort,
     method: str,
     kinds: int,
-    distance: npt.NDArray[np.float32],
-    findings: Sequence[frozenset[str]],
+    distance: npt.NDArray[np.floating],
     rounds: int,
 ) -> FindingsFigures:
-    searched = findings_search(distance, findings, part.patients)
+    searched = findings_search(distance, finding_sets([row.finding for row in part.rows]), part.patients)
 
     def precision(times: npt.NDArray[np.float64]) -> tuple[float, ...]:
         return (weighted_mean(searched.average_precision, searched.patient, times),)

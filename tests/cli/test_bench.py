@@ -16,13 +16,15 @@ from torchvision import models
 
 from cli.main import lungprint
 from cli.outcome import ExitCode, InputNotUsable
+from retrieval.bench.catalogue import Sources, catalogue, chosen
 from retrieval.bench.classical import GlobalHash
 from retrieval.bench.measure import Measured, measure
 from retrieval.bench.method import About
+from retrieval.bench.trained import Effort, HashEffort, Lessons
 from retrieval.data.manifest import ImageRow, Split
 from retrieval.errors import ConfigInvalid, ManifestInvalid
 from retrieval.evaluation.cohort import cohorts
-from tests.toys import VALIDATED, toy_manifest
+from tests.toys import TRAINED, VALIDATED, toy_manifest
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +79,15 @@ def test_every_method_has_a_row_with_figures_and_costs(data: list[str], tmp_path
         assert 0 <= float(row["auc"]) <= 1
         assert float(row["ms_per_image"]) > 0 < float(row["us_per_comparison"])
         assert row["name"] in (out / "comparison.md").read_text(encoding="utf-8")
+        assert 0 < float(row["chance_mean_average_precision"]) < 1
+        assert 0 <= float(row["findings_map_low"]) <= float(row["findings_mean_average_precision"]) <= 1
+        assert 0 <= float(row["findings_ndcg_at_100"]) <= 1
     learned = {row["key"]: row["learned"] for row in found}
     assert (learned["sift"], learned["resnet18-cosine"]) == ("nothing", "ImageNet")
     assert (out / "comparison.png").stat().st_size > 10_000
     page = (out / "comparison.md").read_text(encoding="utf-8")
+    assert "findings mAP" in page
+    assert "chance is findings mAP 0." in page
     assert all(word in page for word in ("Lungprint against the best of the others", "P2, thresholds", "P5, recall@"))
     assert "AUC" in said
 
@@ -131,6 +138,29 @@ def test_siamese_networks_are_trained_and_leave_nothing_behind(data: list[str], 
     assert list(found) == list(keys)
     assert {row["learned"] for row in found.values()} == {"6 steps on chests from random weights"}
     assert not list((tmp_path / "runs").iterdir())
+
+
+def test_codes_of_features_that_are_not_learned_are_compared_by_hamming_distance(
+    data: list[str], tmp_path: Path
+) -> None:
+    bench("ssh", "itq", "dh", *data, "-o", tmp_path)
+    found = rows(tmp_path)
+    assert [row["key"] for row in found] == ["ssh", "itq", "dh"]
+    for row in found:
+        assert row["learned"] == f"{2 * TRAINED} chests, on features of resnet18 from nothing, random weights"
+        assert float(row["bytes_per_image"]) == 8
+        assert 0 < float(row["findings_mean_average_precision"]) <= 1
+
+
+def test_without_known_findings_p4_is_left_out_and_says_why_when_it_is_wanted(tmp_path: Path) -> None:
+    manifest = toy_manifest(tmp_path)
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace("no_finding", ""), encoding="utf-8")
+    lessons = Lessons(manifest, tmp_path, (), tmp_path, {}, Effort(1, 64, 2), HashEffort(1, 64, 4, 10, "squeezenet1_1"))
+    entries = catalogue(Sources("default", {}, lessons=lessons))
+    assert "itq" in {entry.key for entry in entries}
+    assert {entry.group for entry in chosen(entries, [])} == {"p1", "p2", "p3", "p5", "ours"}
+    with pytest.raises(ConfigInvalid, match=r"ssh cannot take part\. No findings can be learned"):
+        chosen(entries, ["p4"])
 
 
 def test_a_gate_that_lets_nothing_through_is_an_error_that_says_so(data: list[str], tmp_path: Path) -> None:
