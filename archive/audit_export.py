@@ -1,4 +1,4 @@
-"""What the audit trail and the intake hold that a receiver of audit messages has not been told yet."""
+"""What audit trail, intake and queries to the PACS hold that a receiver of audit messages was not told yet."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from archive.database import Database
-from archive.models import Alert, AuditEvent, AuditExport, Instance, Patient, Series, Study
+from archive.models import Alert, AuditEvent, AuditExport, Instance, PacsQuery, Patient, Series, Study
+from archive.priors import IS_RETRIEVED
 
 # Rows that are read at a time.
 EVENTS, IMAGES = 500, 2000
+
+# An image with its study and patient, and whether this node had asked for its series.
+Image = tuple[Instance, Study, Patient, bool]
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,29 @@ class Done:
 
 @dataclass(frozen=True)
 class Received:
-    """Images of one study that one sender has handed over; `calling_ae` is "" for those read from a folder."""
+    """Images of one study that one sender has handed over.
+
+    Attributes:
+        calling_ae: the sender; "" for images read from a folder.
+        requested: whether this node had asked for them by C-MOVE or C-GET.
+    """
 
     at: datetime
     calling_ae: str
     patient: Subject
     study: StudyOf
+    requested: bool = False
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A query or retrieve request of this node; see `archive.models.PacsQuery`."""
+
+    at: datetime
+    peer: str
+    sop_class_uid: str
+    identifier: bytes
+    patient: Subject | None
 
 
 @dataclass(frozen=True)
@@ -65,45 +86,51 @@ class Batch:
 
     done: tuple[Done, ...]
     received: tuple[Received, ...]
+    asked: tuple[Asked, ...]
     event_pk: int
     instance_pk: int
+    query_pk: int
 
     def __len__(self) -> int:
-        return len(self.done) + len(self.received)
+        return len(self.done) + len(self.received) + len(self.asked)
 
 
 def next_batch(database: Database, receiver: str) -> Batch:
-    """The oldest events and images that a receiver does not know, some at a time; empty when it knows all."""
+    """The oldest events, images and queries that a receiver does not know, some at a time; empty when it knows all."""
     with database.read() as session:
-        known = session.get(AuditExport, receiver) or AuditExport(receiver=receiver, event_pk=0, instance_pk=0)
+        known = session.get(AuditExport, receiver)
+        told = (0, 0, 0) if known is None else (known.event_pk, known.instance_pk, known.query_pk)
         newest = _newest(session)
-    if newest != (known.event_pk, known.instance_pk) and database.engine.dialect.name == "postgresql":
+    if newest != told and database.engine.dialect.name == "postgresql":
         # There, a transaction may commit after another one that took a higher number; this waits for those under way.
         with database.write() as session:
-            session.execute(text("LOCK TABLE audit_events, instances IN SHARE MODE"))
+            session.execute(text("LOCK TABLE audit_events, instances, pacs_queries IN SHARE MODE"))
             newest = _newest(session)
     with database.read() as session:
-        events = _events(session, known.event_pk, newest[0])
-        images = _images(session, known.instance_pk, newest[1])
+        events = _events(session, told[0], newest[0])
+        images = _images(session, told[1], newest[1])
+        queries = _queries(session, told[2], newest[2])
         return Batch(
             done=tuple(_done(session, events)),
             received=tuple(_received(images)),
-            event_pk=events[-1][0].id if events else known.event_pk,
-            instance_pk=images[-1][0].id if images else known.instance_pk,
+            asked=tuple(_asked(queries)),
+            event_pk=events[-1][0].id if events else told[0],
+            instance_pk=images[-1][0].id if images else told[1],
+            query_pk=queries[-1][0].id if queries else told[2],
         )
 
 
 def record_told(session: Session, receiver: str, batch: Batch) -> None:
     """The receiver has this batch."""
     found = session.get(AuditExport, receiver, with_for_update=True) or AuditExport(receiver=receiver)
-    found.event_pk, found.instance_pk = batch.event_pk, batch.instance_pk
+    found.event_pk, found.instance_pk, found.query_pk = batch.event_pk, batch.instance_pk, batch.query_pk
     session.add(found)
 
 
-def _newest(session: Session) -> tuple[int, int]:
-    newest = select(select(func.max(AuditEvent.id)).scalar_subquery(), select(func.max(Instance.id)).scalar_subquery())
-    event, instance = session.execute(newest).one()
-    return event or 0, instance or 0
+def _newest(session: Session) -> tuple[int, int, int]:
+    highest = [select(func.max(table.id)).scalar_subquery() for table in (AuditEvent, Instance, PacsQuery)]
+    event, instance, query = session.execute(select(*highest)).one()
+    return event or 0, instance or 0, query or 0
 
 
 def _events(session: Session, after: int, until: int) -> list[tuple[AuditEvent, Patient | None]]:
@@ -115,15 +142,25 @@ def _events(session: Session, after: int, until: int) -> list[tuple[AuditEvent, 
     return [(row[0], row[1]) for row in session.execute(query.order_by(AuditEvent.id).limit(EVENTS))]
 
 
-def _images(session: Session, after: int, until: int) -> list[tuple[Instance, Study, Patient]]:
+def _queries(session: Session, after: int, until: int) -> list[tuple[PacsQuery, Patient | None]]:
     query = (
-        select(Instance, Study, Patient)
+        select(PacsQuery, Patient)
+        .outerjoin(Patient, Patient.id == PacsQuery.patient_pk)
+        .where(PacsQuery.id > after, PacsQuery.id <= until)
+    )
+    return [(row[0], row[1]) for row in session.execute(query.order_by(PacsQuery.id).limit(EVENTS))]
+
+
+def _images(session: Session, after: int, until: int) -> list[Image]:
+    query = (
+        select(Instance, Study, Patient, IS_RETRIEVED)
         .join(Series, Instance.series_pk == Series.id)
         .join(Study, Series.study_pk == Study.id)
         .join(Patient, Instance.patient_pk == Patient.id)
         .where(Instance.id > after, Instance.id <= until)
     )
-    return [(row[0], row[1], row[2]) for row in session.execute(query.order_by(Instance.id).limit(IMAGES))]
+    found = session.execute(query.order_by(Instance.id).limit(IMAGES))
+    return [(row[0], row[1], row[2], bool(row[3])) for row in found]
 
 
 def _done(session: Session, events: Iterable[tuple[AuditEvent, Patient | None]]) -> list[Done]:
@@ -159,10 +196,23 @@ def _studies(session: Session, instances: set[int | None]) -> dict[int, StudyOf]
     return {row[0]: StudyOf(row[2], row[3], {row[1]: 1}) for row in session.execute(query)}
 
 
-def _received(images: Iterable[tuple[Instance, Study, Patient]]) -> list[Received]:
-    groups: dict[tuple[str, int], list[tuple[Instance, Study, Patient]]] = {}
+def _asked(queries: Iterable[tuple[PacsQuery, Patient | None]]) -> list[Asked]:
+    return [
+        Asked(
+            query.at,
+            query.peer,
+            query.sop_class_uid,
+            query.identifier,
+            None if patient is None else _subject(patient),
+        )
+        for query, patient in queries
+    ]
+
+
+def _received(images: Iterable[Image]) -> list[Received]:
+    groups: dict[tuple[str, int, bool], list[Image]] = {}
     for row in images:
-        groups.setdefault((row[0].calling_ae, row[1].id), []).append(row)
+        groups.setdefault((row[0].calling_ae, row[1].id, row[3]), []).append(row)
     return [
         Received(
             at=rows[0][0].received_at,
@@ -171,10 +221,11 @@ def _received(images: Iterable[tuple[Instance, Study, Patient]]) -> list[Receive
             study=StudyOf(
                 rows[0][1].study_instance_uid,
                 rows[0][1].accession_number,
-                Counter(instance.sop_class_uid for instance, _, _ in rows),
+                Counter(instance.sop_class_uid for instance, *_ in rows),
             ),
+            requested=requested,
         )
-        for (calling_ae, _), rows in groups.items()
+        for (calling_ae, _, requested), rows in groups.items()
     ]
 
 

@@ -450,14 +450,32 @@ class RetrievedDay(Base):
     series: Mapped[int] = mapped_column(default=0)
 
 
+class PacsQuery(Base):
+    """What the PACS was asked by C-FIND, C-MOVE or C-GET; noted before it is asked, for the audit messages.
+
+    `identifier` is the data set in Explicit VR Little Endian, empty once its patient or study was removed for good.
+    """
+
+    __tablename__ = "pacs_queries"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    peer: Mapped[str] = mapped_column(String(16))
+    sop_class_uid: Mapped[str] = mapped_column(String(64))
+    identifier: Mapped[bytes] = mapped_column(LargeBinary)
+    study_instance_uid: Mapped[str] = mapped_column(String(128), default="", index=True)
+    patient_pk: Mapped[int | None] = mapped_column(ForeignKey("patients.id"), default=None, index=True)
+
+
 class AuditExport(Base):
-    """How far one receiver of audit messages has got: the last event and the last image that it was told of."""
+    """How far one receiver of audit messages has got: the last event, image and query that it was told of."""
 
     __tablename__ = "audit_exports"
 
     receiver: Mapped[str] = mapped_column(String(16), primary_key=True)
     event_pk: Mapped[int] = mapped_column(default=0)
     instance_pk: Mapped[int] = mapped_column(default=0)
+    query_pk: Mapped[int] = mapped_column(default=0)
 
 
 class BackfilledFile(Base):

@@ -33,6 +33,7 @@ from archive.models import (
     Study,
     Variant,
 )
+from archive.queries import forget_identifiers
 from archive.resolution import UNDECIDED, judge_anew
 from archive.states import (
     AlertKind,
@@ -147,6 +148,10 @@ def purge(
         _note_leftovers(session, made.id, rows, quarantined)
         note_changes(session, rows.images, ChangeKind.PURGED)
         uids = set(_column(session, Instance.sop_instance_uid, Instance.id, rows.images))
+        for batch in _batches(rows.patients):
+            forget_identifiers(session, patients=batch)
+        for batch in _batches(_column(session, Study.study_instance_uid, Study.id, rows.studies)):
+            forget_identifiers(session, study_uids=batch)
         _remove_alerts(session, rows)
         _remove_images(session, rows)
         _remove_patients(session, rows, made, author, key)

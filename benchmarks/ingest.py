@@ -113,15 +113,15 @@ def main(large: int, small: int, rounds: int, place: str | None, record: bool) -
         results = {}
         warm = save(radiograph(WARMING, side=64), Path(scratch) / "warm.dcm")
         for load in loads:
-            files = _make_images(Path(scratch) / f"side{load.side}", load)
+            files = make_images(Path(scratch) / f"side{load.side}", load)
             found = {name: Found([]) for name in RECEIVERS}
             for _ in range(rounds):
                 for name, receiver in RECEIVERS.items():
                     with tempfile.TemporaryDirectory(dir=scratch) as own, receiver(Path(own)) as (port, pid):
-                        _send([warm], port, 1, load.program)
+                        send([warm], port, 1, load.program)
                         watch = MemoryWatch(pid)
                         watch.start()
-                        found[name].rates.append(load.images / _send(files, port, load.senders, load.program))
+                        found[name].rates.append(load.images / send(files, port, load.senders, load.program))
                         found[name].memory = max(found[name].memory, watch.stop())
                     progress.advance(task)
             results[load] = found
@@ -130,13 +130,13 @@ def main(large: int, small: int, rounds: int, place: str | None, record: bool) -
         Console().print(f"appended to {append_rows('ingest', _rows(results))}")
 
 
-def _make_images(folder: Path, load: Load) -> list[Path]:
+def make_images(folder: Path, load: Load) -> list[Path]:
     folder.mkdir(exist_ok=True)
     paths = [folder / f"{number:04}.dcm" for number in range(load.images)]
     return [path if path.exists() else save(radiograph(n, side=load.side), path) for n, path in enumerate(paths)]
 
 
-def _send(files: list[Path], port: int, senders: int, program: str) -> float:
+def send(files: list[Path], port: int, senders: int, program: str) -> float:
     """Seconds until every image is acknowledged."""
     options = ["-dn"] if program == "dcmsend" else []
     command = [dcmtk(program), *options, "-aec", "LUNGPRINT", "127.0.0.1", str(port)]
@@ -231,17 +231,17 @@ def _show(results: dict[Load, dict[str, Found]]) -> None:
         ratios = [f"{_ratio(found, OURS, name):.2f}x" for name in RECEIVERS if name != OURS]
         table.add_row(load.words, *values, *ratios)
     Console(width=170).print(table)
-    Console().print(f"load of the machine: {_load()}")
+    Console().print(f"load of the machine: {load_of_the_machine()}")
 
 
-def _load() -> str:
+def load_of_the_machine() -> str:
     return f"{os.getloadavg()[2]:.1f} processes wanting {os.cpu_count()} cores, over 15 minutes"
 
 
 def _rows(results: dict[Load, dict[str, Found]]) -> list[Row]:
     rows = []
     for load, found in results.items():
-        conditions = f"{load.words}, {len(found[OURS].rates)} rounds; {_load()}"
+        conditions = f"{load.words}, {len(found[OURS].rates)} rounds; {load_of_the_machine()}"
         for name, one in found.items():
             rows.append(Row("ingest", f"{name} rate", statistics.median(one.rates), "images/s", conditions))
             rows.append(Row("ingest", f"{name} memory", one.memory, "MiB", conditions))

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from enum import Enum
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from pydicom.uid import ExplicitVRLittleEndian
+
 from archive.audit import AuditAction
-from archive.audit_export import Done, Received, StudyOf, Subject
+from archive.audit_export import Asked, Done, Received, StudyOf, Subject
 
 SCHEME = "99LUNGPRINT"
 # Not allowed in XML 1.0.
@@ -24,6 +26,7 @@ _SOURCE: Code = ("110153", "DCM", "Source Role ID")
 _DESTINATION: Code = ("110152", "DCM", "Destination Role ID")
 _PATIENT_NUMBER: Code = ("2", "RFC-3881", "Patient Number")
 _STUDY_UID: Code = ("110180", "DCM", "Study Instance UID")
+_SOP_CLASS_UID: Code = ("110181", "DCM", "SOP Class UID")
 _SEARCH: Code = ("10", "RFC-3881", "Search Criteria")
 _URI: Code = ("12", "RFC-3881", "URI")
 _USER: Code = ("11", "RFC-3881", "User Identifier")
@@ -137,20 +140,38 @@ def message_of(done: Done, source: Source) -> bytes | None:
 
 
 def message_of_arrival(received: Received, source: Source) -> bytes:
-    """The message *DICOM Instances Transferred* (PS3.15 A.5.3.7) about images that came in."""
+    """The message *DICOM Instances Transferred* (PS3.15 A.5.3.7) about images that came in, asked for or not."""
     root = _root(_Kind(Event.INSTANCES_TRANSFERRED, "C"), None, received.at.isoformat())
     sender = received.calling_ae
-    _participant(root, sender or "local files", requestor=True, role=_SOURCE, titles=sender)
-    _node(root, source, requestor=False, role=_DESTINATION)
+    _participant(root, sender or "local files", requestor=not received.requested, role=_SOURCE, titles=sender)
+    _node(root, source, requestor=received.requested, role=_DESTINATION)
     _audit_source(root, source)
     _study(root, received.study)
     _patient(root, received.patient)
     return _written(root)
 
 
-def messages_of(done: Iterable[Done], received: Iterable[Received], source: Source) -> list[bytes]:
+def message_of_query(asked: Asked, source: Source) -> bytes:
+    """The message *Query* (PS3.15 A.5.3.10) about what this node asked a peer by C-FIND, C-MOVE or C-GET."""
+    root = _root(_Kind(Event.QUERY, "E"), None, asked.at.isoformat())
+    _node(root, source, requestor=True, role=_SOURCE)
+    _participant(root, asked.peer, requestor=False, role=_DESTINATION, titles=asked.peer)
+    _audit_source(root, source)
+    query = _object(root, _SOP_CLASS_UID, asked.sop_class_uid, "2", "3")
+    SubElement(query, "ParticipantObjectQuery").text = b64encode(asked.identifier).decode()
+    syntax = b64encode(ExplicitVRLittleEndian.encode()).decode()
+    SubElement(query, "ParticipantObjectDetail", {"type": "TransferSyntax", "value": syntax})
+    if asked.patient is not None:
+        _patient(root, asked.patient)
+    return _written(root)
+
+
+def messages_of(
+    done: Iterable[Done], received: Iterable[Received], asked: Iterable[Asked], source: Source
+) -> list[bytes]:
     """All messages about a batch."""
-    found = [message_of_arrival(each, source) for each in received]
+    found = [message_of_query(each, source) for each in asked]
+    found += [message_of_arrival(each, source) for each in received]
     return found + [message for message in (message_of(each, source) for each in done) if message is not None]
 
 

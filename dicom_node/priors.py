@@ -7,10 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+from pynetdicom.dsutils import encode
 
 from archive import priors
 from archive.database import Database
 from archive.priors import Tries, Wanted
+from archive.queries import note_query
 from archive.resolution import judge_anew
 from archive.states import SearchState
 from config.errors import LungprintError
@@ -60,7 +66,7 @@ class PriorRetrieval:
 
     def fetch_day(self, day: date) -> SearchState:
         """Fetch the chest series of a day that are not here yet; returns what has become of the day."""
-        came = self._fetch(lambda there: studies_on(there.association, day), None)
+        came = self._fetch(lambda there: studies_on(there.find, day), None)
         with self._database.write() as session:
             state = priors.record_day(session, day, came.series, came.failure, self._tries)
         came.log(f"of {day}", state)
@@ -92,10 +98,10 @@ class PriorRetrieval:
         first = today - timedelta(days=round(options.years * _DAYS_A_YEAR))
 
         def earlier(there: Pacs) -> list[FoundStudy]:
-            found = studies_of(there.association, wanted.patient_id, wanted.issuer, first, today)
+            found = studies_of(there.find, wanted.patient_id, wanted.issuer, first, today)
             return [study for study in found if study.study_instance_uid not in wanted.known_studies]
 
-        came = self._fetch(earlier, options.studies)
+        came = self._fetch(earlier, options.studies, wanted.patient_pk)
         with self._database.write() as session:
             state = priors.record_fetched(session, wanted.patient_pk, came.series, came.failure, self._tries)
         came.log(f"of patient {wanted.patient_pk}", state)
@@ -108,11 +114,14 @@ class PriorRetrieval:
                 judge_anew(session, priors.judged_too_soon(session, wanted.patient_pk))
             priors.record_compared(session, wanted.patient_pk, is_settled, self._tries)
 
-    def _fetch(self, find: Callable[[Pacs], Sequence[FoundStudy]], most: int | None) -> _Came:
-        """Fetch the chest series of the first `most` studies that have any."""
+    def _fetch(
+        self, find: Callable[[Pacs], Sequence[FoundStudy]], most: int | None, patient_pk: int | None = None
+    ) -> _Came:
+        """Fetch the chest series of the first `most` studies that have any; `patient_pk` is whose they are."""
         came = _Came()
+        note = partial(self._note_query, patient_pk)
         try:
-            with pacs(self._settings, self._storage, self._spool) as there:
+            with pacs(self._settings, self._storage, self._spool, note) as there:
                 self._fetch_studies(there, find(there), most, came)
         except LungprintError as error:
             came.failure = str(error)
@@ -125,7 +134,7 @@ class PriorRetrieval:
                 break
             if not has_modality(study, self._settings.priors):
                 continue
-            series = chest_series(there.association, study, self._settings.priors)
+            series = chest_series(there.find, study, self._settings.priors)
             used += bool(series)
             for one in self._missing(series):
                 try:
@@ -133,8 +142,14 @@ class PriorRetrieval:
                     came.series += 1
                 except RetrieveFailed as error:
                     came.failure = str(error)
-                    if not there.association.is_established:
+                    if not there.is_there:
                         return
+
+    def _note_query(self, patient_pk: int | None, sop_class: UID, identifier: Dataset) -> None:
+        content = encode(identifier, is_implicit_vr=False, is_little_endian=True) or b""
+        study = str(identifier.get("StudyInstanceUID") or "")
+        with self._database.write() as session:
+            note_query(session, self._settings.priors.peer, sop_class, content, study, patient_pk)
 
     def _missing(self, series: Sequence[FoundSeries]) -> list[FoundSeries]:
         with self._database.read() as session:

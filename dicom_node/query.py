@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
 from pydicom.dataset import Dataset
-from pynetdicom.association import Association
 
 from config.errors import LungprintError
 from config.settings import Priors
-from dicom_node.services import STUDY_ROOT_FIND
 
 # More answers than this to one question are not read.
 MOST_MATCHES = 20_000
 _PENDING = (0xFF00, 0xFF01)
+Find = Callable[[Dataset], Iterator[tuple[Dataset, Dataset | None]]]
+"""Sends the identifier of a C-FIND request and gives each status with its match; see `retrieve.Pacs.find`."""
+
 # PS3.4 C.2.2.2.4 and the separator of values: what a PACS takes for more than the letters of an identifier.
 _WILD = frozenset("*?\\")
 
@@ -50,7 +51,7 @@ class FoundSeries:
     body_part: str
 
 
-def studies_of(association: Association, patient_id: str, issuer: str, first: date, last: date) -> list[FoundStudy]:
+def studies_of(find: Find, patient_id: str, issuer: str, first: date, last: date) -> list[FoundStudy]:
     """A patient's studies between two days, the newest first.
 
     Identity is Patient ID *and* issuer: answers with another Patient ID are left out, and those that name another
@@ -64,14 +65,14 @@ def studies_of(association: Association, patient_id: str, issuer: str, first: da
     asked = _study_keys(first, last)
     asked.PatientID = patient_id
     asked.IssuerOfPatientID = issuer
-    found = [study for study in _studies(association, asked) if study.patient_id == patient_id]
+    found = [study for study in _studies(find, asked) if study.patient_id == patient_id]
     mine = [study for study in found if not study.issuer or study.issuer == issuer]
     return sorted(mine, key=lambda study: study.day, reverse=True)
 
 
-def studies_on(association: Association, day: date) -> list[FoundStudy]:
+def studies_on(find: Find, day: date) -> list[FoundStudy]:
     """All studies of one day; errors as for `studies_of`."""
-    return list(_studies(association, _study_keys(day, day)))
+    return list(_studies(find, _study_keys(day, day)))
 
 
 def has_modality(study: FoundStudy, options: Priors) -> bool:
@@ -79,7 +80,7 @@ def has_modality(study: FoundStudy, options: Priors) -> bool:
     return not study.modalities or bool(study.modalities & set(options.modalities))
 
 
-def chest_series(association: Association, study: FoundStudy, options: Priors) -> list[FoundSeries]:
+def chest_series(find: Find, study: FoundStudy, options: Priors) -> list[FoundSeries]:
     """A study's series of the configured modalities, unless they name other body parts alone; errors as above."""
     asked = Dataset()
     asked.QueryRetrieveLevel = "SERIES"
@@ -92,7 +93,7 @@ def chest_series(association: Association, study: FoundStudy, options: Priors) -
             _text(match, "Modality").upper(),
             _text(match, "BodyPartExamined").upper(),
         )
-        for match in _matches(association, asked)
+        for match in _matches(find, asked)
     ]
     return [series for series in found if series.series_instance_uid and _is_chest(series, options)]
 
@@ -113,8 +114,8 @@ def _study_keys(first: date, last: date) -> Dataset:
     return asked
 
 
-def _studies(association: Association, asked: Dataset) -> Iterator[FoundStudy]:
-    for match in _matches(association, asked):
+def _studies(find: Find, asked: Dataset) -> Iterator[FoundStudy]:
+    for match in _matches(find, asked):
         uid = _text(match, "StudyInstanceUID")
         if uid:
             yield FoundStudy(
@@ -126,11 +127,9 @@ def _studies(association: Association, asked: Dataset) -> Iterator[FoundStudy]:
             )
 
 
-def _matches(association: Association, asked: Dataset) -> Iterator[Dataset]:
-    if not association.is_established:
-        raise QueryFailed("The PACS has ended the association.")
+def _matches(find: Find, asked: Dataset) -> Iterator[Dataset]:
     count = 0
-    for status, match in association.send_c_find(asked, STUDY_ROOT_FIND):
+    for status, match in find(asked):
         code = status.get("Status")
         if code is None:
             raise QueryFailed("The PACS did not answer the query.")

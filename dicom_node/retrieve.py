@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 from pynetdicom import build_role, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
@@ -19,7 +20,7 @@ from config.errors import LungprintError
 from config.settings import Settings
 from dicom_node.calling import calling
 from dicom_node.quarantine import Claim
-from dicom_node.query import FoundSeries
+from dicom_node.query import FoundSeries, QueryFailed
 from dicom_node.services import STORAGE_CLASSES, STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_MOVE, TRANSFER_SYNTAXES
 from dicom_node.spool import Spool
 from dicom_node.status import StoreStatus
@@ -59,16 +60,33 @@ class Throttle:
         self._next = time.monotonic() + self._pause
 
 
+Note = Callable[[UID, Dataset], None]
+"""Told the service's SOP class and the identifier of a request before it is sent."""
+
+
 class Pacs:
-    """An open association with the PACS of `priors.peer`.
+    """An open association with the PACS of `priors.peer`; each request is noted before it is sent."""
 
-    Attributes:
-        association: for queries.
-    """
-
-    def __init__(self, settings: Settings, association: Association) -> None:
-        self.association = association
+    def __init__(self, settings: Settings, association: Association, note: Note) -> None:
+        self._association = association
         self._settings = settings
+        self._note = note
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the association is still open."""
+        return self._association.is_established
+
+    def find(self, identifier: Dataset) -> Iterator[tuple[Dataset, Dataset | None]]:
+        """Ask by C-FIND; gives each status with its match.
+
+        Raises:
+            QueryFailed: the PACS has ended the association.
+        """
+        if not self.is_there:
+            raise QueryFailed("The PACS has ended the association.")
+        self._note(STUDY_ROOT_FIND, identifier)
+        yield from self._association.send_c_find(identifier, STUDY_ROOT_FIND)
 
     def fetch(self, series: FoundSeries) -> None:
         """Have a series sent; on return all its images are on this node's disk and in its database.
@@ -80,24 +98,27 @@ class Pacs:
         wanted.QueryRetrieveLevel = "SERIES"
         wanted.StudyInstanceUID = series.study_instance_uid
         wanted.SeriesInstanceUID = series.series_instance_uid
-        if not self.association.is_established:
+        if not self.is_there:
             raise RetrieveFailed("The PACS has ended the association.")
+        by_get = self._settings.priors.retrieve == "get"
+        self._note(STUDY_ROOT_GET if by_get else STUDY_ROOT_MOVE, wanted)
         try:
-            if self._settings.priors.retrieve == "get":
-                answers = self.association.send_c_get(wanted, STUDY_ROOT_GET)
+            if by_get:
+                answers = self._association.send_c_get(wanted, STUDY_ROOT_GET)
             else:
-                answers = self.association.send_c_move(wanted, self._settings.dicom.ae_title, STUDY_ROOT_MOVE)
+                answers = self._association.send_c_move(wanted, self._settings.dicom.ae_title, STUDY_ROOT_MOVE)
             _check(list(answers))
         except ValueError as error:
             raise RetrieveFailed(f"The PACS does not offer C-{self._settings.priors.retrieve.upper()}.") from error
 
 
 @contextmanager
-def pacs(settings: Settings, storage: Storage, spool: Spool) -> Iterator[Pacs]:
+def pacs(settings: Settings, storage: Storage, spool: Spool, note: Note) -> Iterator[Pacs]:
     """An association with the PACS for queries and retrieval.
 
     Args:
         storage, spool: take the images of a C-GET.
+        note: told of each request before it is sent.
 
     Raises:
         PeerNotCalled: the association cannot be opened.
@@ -116,7 +137,7 @@ def pacs(settings: Settings, storage: Storage, spool: Spool) -> Iterator[Pacs]:
     with calling(
         settings, settings.priors.peer, contexts, roles=roles, handlers=handlers, answer_seconds=seconds
     ) as association:
-        yield Pacs(settings, association)
+        yield Pacs(settings, association, note)
 
 
 class _Receiver:

@@ -116,7 +116,7 @@ def _bring(database: Database, settings: Settings, receiver: str, write: Write) 
         batch = next_batch(database, receiver)
         if not len(batch):
             break
-        messages = messages_of(batch.done, batch.received, source)
+        messages = messages_of(batch.done, batch.received, batch.asked, source)
         if messages:
             write(messages)
         with database.write() as session:

@@ -8,6 +8,8 @@ from archive import audit_export
 from archive.audit import AuditAction, record
 from archive.audit_export import next_batch, record_told
 from archive.database import Database
+from archive.models import RetrievedSeries
+from archive.queries import note_query
 from tests.archive.filing import file_alert, file_image, file_patient
 
 
@@ -49,6 +51,31 @@ def test_images_are_grouped_by_study_and_sender(database: Database) -> None:
             again.series.study_pk = first.series.study_pk
     found = next_batch(database, "file").received
     assert [(one.calling_ae, sum(one.study.classes.values())) for one in found] == [("CR1", 2), ("CR2", 1)]
+
+
+def test_images_that_were_asked_for_are_told_apart(database: Database) -> None:
+    with database.write() as session:
+        first = file_image(session, file_patient(session, "P1"), calling_ae="PACS1")
+        again = file_image(session, first.patient, calling_ae="PACS1")
+        again.series.study_pk = first.series.study_pk
+        session.add(RetrievedSeries(series_instance_uid=again.series.series_instance_uid))
+    found = next_batch(database, "file").received
+    assert [(one.requested, sum(one.study.classes.values())) for one in found] == [(False, 1), (True, 1)]
+
+
+def test_queries_to_the_pacs_are_told_once_with_their_patient(database: Database) -> None:
+    with database.write() as session:
+        patient = file_patient(session, "P1", "Doe^Jane", "HOSP")
+        note_query(session, "PACS1", "1.2.840.10008.5.1.4.1.2.2.1", b"one", patient_pk=patient.id)
+        note_query(session, "PACS1", "1.2.840.10008.5.1.4.1.2.2.2", b"two", "1.2.3")
+    found = told(database).asked
+    assert [(one.peer, one.sop_class_uid[-1], one.identifier) for one in found] == [
+        ("PACS1", "1", b"one"),
+        ("PACS1", "2", b"two"),
+    ]
+    assert [one.patient for one in found] == [audit_export.Subject("P1", "HOSP", "Doe^Jane"), None]
+    assert len(told(database)) == 0
+    assert len(next_batch(database, "syslog").asked) == 2
 
 
 def test_a_receiver_is_told_everything_once_and_others_on_their_own(

@@ -28,6 +28,7 @@ from archive.models import (
     Disposition,
     Instance,
     Leftover,
+    PacsQuery,
     Patient,
     PatientLink,
     PriorSearch,
@@ -38,6 +39,7 @@ from archive.models import (
     Variant,
 )
 from archive.purge import Subject, extent, purge
+from archive.queries import note_query
 from archive.review import dispose
 from archive.states import AlertKind, AlertState, PurgeKind, Role
 from config.paths import DataDir
@@ -91,6 +93,9 @@ def test_nothing_of_a_patient_is_left_anywhere(database: Database, files: ImageF
         priors.begin(session, image.patient_pk)
         series_uid = session.get_one(Series, image.series_pk).series_instance_uid
         priors.note_asked(session, series_uid)
+        note_query(session, "PACS1", "1.2.3", b"DOE-4711", patient_pk=image.patient_pk)
+        note_query(session, "PACS1", "1.2.3", b"DOE-4711's study", image.series.study.study_instance_uid)
+        note_query(session, "PACS1", "1.2.3", b"ROE", patient_pk=other.patient_pk)
         files.aligned_path(other.id, image.id).parent.mkdir(parents=True, exist_ok=True)
         files.aligned_path(other.id, image.id).write_bytes(b"DOE-4711 laid over ROE")
         (folder.quarantine / "refused.dcm").write_bytes(b"DOE-4711")
@@ -112,6 +117,7 @@ def test_nothing_of_a_patient_is_left_anywhere(database: Database, files: ImageF
     assert b"DOE-4711" not in left and image.sop_instance_uid.encode() not in left and b"ROE" in left
     with database.read() as session:
         assert session.get(PriorSearch, image.patient_pk) is None and session.get(RetrievedSeries, series_uid) is None
+        assert session.scalars(select(PacsQuery.identifier).order_by(PacsQuery.id)).all() == [b"", b"", b"ROE"]
         assert not extent(session, DOE) and unfinished(session) == []
         assert session.scalars(select(Instance.id)).all() == [other.id]
         assert session.scalars(select(PatientLink.id)).all() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from datetime import UTC, datetime
 from functools import cache
@@ -11,8 +12,15 @@ import pytest
 from lxml import etree
 
 from archive.audit import AuditAction
-from archive.audit_export import Done, Received, StudyOf, Subject
-from dicom_node.audit_messages import KINDS, Source, message_of, message_of_arrival, messages_of
+from archive.audit_export import Asked, Done, Received, StudyOf, Subject
+from dicom_node.audit_messages import (
+    KINDS,
+    Source,
+    message_of,
+    message_of_arrival,
+    message_of_query,
+    messages_of,
+)
 
 SOURCE = Source("LUNGPRINT", "lp.hospital.example", "HOSP")
 STUDY = StudyOf("1.2.3", "A77", {"1.2.840.10008.5.1.4.1.1.1.1": 2, "1.2.840.10008.5.1.4.1.1.7": 1})
@@ -140,6 +148,31 @@ def test_images_that_came_in_are_a_transfer_from_the_sender_to_us() -> None:
     assert [one.get("Number") for one in root.iter("Accession")] == ["A77"]
 
 
+def test_images_that_were_asked_for_are_a_transfer_that_we_requested() -> None:
+    received = Received(AT, "PACS1", Subject("P1", "", "Doe^Jane"), STUDY, requested=True)
+    root = checked(message_of_arrival(received, SOURCE))
+    assert event_of(root) == ("110104", "C", "0")
+    assert roles(root) == [("PACS1", "false", ["110153"]), ("lp.hospital.example", "true", ["110152"])]
+
+
+@pytest.mark.parametrize("patient", [None, Subject("P1", "H", "山田^太郎")])
+def test_a_query_to_the_pacs_names_service_identifier_and_both_sides(patient: Subject | None) -> None:
+    asked = Asked(AT, "PACS1", "1.2.840.10008.5.1.4.1.2.2.1", b"\x10\x00\x20\x00LO\x02\x00P1", patient)
+    root = checked(message_of_query(asked, SOURCE))
+    assert event_of(root) == ("110112", "E", "0")
+    assert roles(root) == [("lp.hospital.example", "true", ["110153"]), ("PACS1", "false", ["110152"])]
+    expected = {"110181": asked.sop_class_uid} | ({} if patient is None else {"2": "P1^^^H"})
+    assert objects(root) == expected
+    assert base64.b64decode(root.findtext(".//ParticipantObjectQuery")) == asked.identifier
+    detail = root.find(".//ParticipantObjectDetail")
+    assert detail.get("type") == "TransferSyntax"
+    assert base64.b64decode(detail.get("value")) == b"1.2.840.10008.1.2.1"
+
+
+def test_a_query_whose_patient_is_purged_is_still_told() -> None:
+    checked(message_of_query(Asked(AT, "PACS1", "1.2.840.10008.5.1.4.1.2.2.1", b"", None), SOURCE))
+
+
 def test_images_read_from_a_folder_have_a_source_too() -> None:
     root = checked(message_of_arrival(Received(AT, "", Subject("", "", ""), StudyOf("1.2", "", {})), SOURCE))
     assert roles(root)[0] == ("local files", "true", ["110153"])
@@ -160,4 +193,4 @@ def test_names_that_no_xml_can_hold_are_cleaned_and_never_break_out() -> None:
 def test_an_action_of_a_later_version_is_left_out() -> None:
     later = dataclasses.replace(DONE, action="image sent to the moon")
     assert message_of(later, SOURCE) is None
-    assert len(messages_of([later, DONE], [], SOURCE)) == 1
+    assert len(messages_of([later, DONE], [], [], SOURCE)) == 1

@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import ComputedRadiographyImageStorage, CTImageStorage, generate_uid
+from pynetdicom.dsutils import decode
 from sqlalchemy import select, update
 
 from archive import priors as archived
+from archive.audit_export import next_batch
 from archive.database import Database
 from archive.models import Instance, Patient, PriorSearch, RetrievedDay, RetrievedSeries, now
 from archive.states import ImageState, SearchState
@@ -23,6 +26,7 @@ from config.paths import DataDir
 from config.settings import Settings, load_settings
 from dicom_node.discretion import keep_values_private
 from dicom_node.priors import PriorRetrieval
+from dicom_node.services import STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_MOVE
 from tests.dicom_node.pacs import ORTHANC, TITLE, dcmqrscp, dcmtk, orthanc
 from tests.dicom_node.sending import Sender, listening
 from tests.listening import radiograph
@@ -146,6 +150,14 @@ def test_a_patient_first_seen_gets_the_earlier_chest_images_and_no_others(
         assert here.stored() == uids(live, *EARLIER, *hand)
         with database.read() as session:
             assert all(session.scalars(select(RetrievedSeries.complete)))
+        told = next_batch(database, "file")
+        assert {one.requested for one in told.received} == {False, True}
+        service = STUDY_ROOT_MOVE if retrieve == "move" else STUDY_ROOT_GET
+        assert [one.sop_class_uid for one in told.asked].count(service) == 3 + len(hand)
+        first = decode(BytesIO(told.asked[0].identifier), False, True)
+        assert (told.asked[0].sop_class_uid, first.QueryRetrieveLevel) == (STUDY_ROOT_FIND, "STUDY")
+        assert (told.asked[0].peer, first.PatientID) == (TITLE, "PID1")
+        assert {one.patient.patient_id for one in told.asked if one.patient is not None} == {"PID1"}
         # Nobody is searched for whom the images were fetched, nor the same patient twice.
         assert set(here.searches()) == {"PID1"}
         here.make_due()
