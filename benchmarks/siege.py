@@ -19,6 +19,8 @@ TITLE, ADDRESS = "FUZZER", "127.0.0.2"
 # Between two looks at all connections, and between two bytes of one that is slow.
 _TICK_SECONDS = 0.5
 _ANSWER_SECONDS = 5.0
+# How many lost connections are opened again in one tick: the siege is of slow speakers, not of many knocks.
+_AGAIN = 10
 # Closing a connection with this set sends a reset (RST).
 _RESET = struct.pack("ii", 1, 0)
 
@@ -59,16 +61,18 @@ class Slow(Siege):
 
     def run(self) -> None:
         """Keep them open."""
+        first = True
         while not self._ended.is_set():
             begin = time.monotonic()
             self._open = [one for one in self._open if self._lives(one)]
-            self._fill()
+            self._fill(self._wanted if first else len(self._open) + _AGAIN)
+            first = False
             self._ended.wait(max(0.0, _TICK_SECONDS - (time.monotonic() - begin)))
         for one in self._open:
             one.close()
 
-    def _fill(self) -> None:
-        while len(self._open) < self._wanted and not self._ended.is_set():
+    def _fill(self, most: int) -> None:
+        while len(self._open) < min(most, self._wanted) and not self._ended.is_set():
             try:
                 connection = self._connected()
                 connection.sendall(next(self._beginnings))

@@ -41,7 +41,7 @@ class ImageRequestHandler(RequestHandler):
             except OSError as error:
                 logger.warning("A connection from %s could not be secured: %s.", self.client_address[0], why(error))
                 self.server.shutdown_request(self.request)
-                self.server.on_end(None)
+                self.server.on_end(None, self.client_address[0])
                 return
         super().handle()
 
@@ -49,7 +49,7 @@ class ImageRequestHandler(RequestHandler):
         association = super()._create_association()
         dimse = ImageDimse(association, self.server.spool)
         association.dimse = dimse
-        association.dul = ImageDul(association, dimse, partial(self.server.on_end, association))
+        association.dul = ImageDul(association, dimse, partial(self.server.on_end, association, self.client_address[0]))
         # The timers are the upper layer's: setting a time-out again hands it to the new one.
         association.acse_timeout = self.ae.acse_timeout
         association.network_timeout = self.ae.network_timeout
@@ -63,7 +63,8 @@ class ImageServer(ThreadedAssociationServer):
     Args:
         address: where the connections were accepted.
         certificates: of a port for TLS; None = the port is not encrypted.
-        on_end: called once for each connection that has ended, in its own thread, with its association if any.
+        on_end: called once for each connection that has ended, in its own thread, with its association, if any, and
+            the address that it came from.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class ImageServer(ThreadedAssociationServer):
         spool: Spool,
         handlers: list[EventHandlerType],
         certificates: Certificates | None,
-        on_end: Callable[[Association | None], None],
+        on_end: Callable[[Association | None, str], None],
     ) -> None:
         self.spool = spool
         self.certificates = certificates

@@ -9,9 +9,9 @@ import signal
 import socket
 import sys
 import time
-import traceback
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from config.errors import LungprintError
 from dicom_node.doorway import Caller, Doorway
@@ -43,10 +43,10 @@ class Channel:
         host, port, door = message.decode().split()
         return socket.socket(fileno=files[0]), Caller(host, int(port), int(door))
 
-    def say_ended(self) -> None:
-        """Tell that a connection has ended."""
+    def say_ended(self, host: str) -> None:
+        """Tell that a connection from this address has ended."""
         try:
-            self._line.send(b"-")
+            self._line.send(host.encode())
         except OSError as error:
             # The other side has gone, and this process is about to end.
             logger.debug("Nobody counts connections any more (%s).", type(error).__name__)
@@ -60,8 +60,23 @@ class Channel:
 class _Hand:
     pid: int
     line: socket.socket
-    open: int
     started: float
+    # Connections by whose share they count towards.
+    open: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How many connections may be open, associations or not.
+
+    Attributes:
+        most: in all. most_of_one: of one owner, so that nobody takes all.
+        owner: whose connections those from an address are.
+    """
+
+    most: int
+    most_of_one: int
+    owner: Callable[[str], str]
 
 
 class Crew:
@@ -69,16 +84,16 @@ class Crew:
 
     Args:
         count: how many.
-        most_open: connections that they may have open together; what comes then is closed.
+        shares: connections that they may have open together; what comes beyond them is closed.
         work: run in each; returns when its channel gives no more connections or SIGTERM arrives.
         on_death: called with the id of a process that ended by itself, before it is replaced.
     """
 
     def __init__(
-        self, doorway: Doorway, count: int, most_open: int, work: Work, on_death: Callable[[int], None]
+        self, doorway: Doorway, count: int, shares: Shares, work: Work, on_death: Callable[[int], None]
     ) -> None:
         self._doorway = doorway
-        self._most_open = most_open
+        self._shares = shares
         self._work = work
         self._on_death = on_death
         self._hands: list[_Hand] = []
@@ -91,12 +106,14 @@ class Crew:
         Raises:
             OSError: it could not be given.
         """
-        if sum(hand.open for hand in self._hands) >= self._most_open:
+        owner = self._shares.owner(caller.host)
+        total = sum(hand.open.total() for hand in self._hands)
+        if total >= self._shares.most or sum(hand.open[owner] for hand in self._hands) >= self._shares.most_of_one:
             raise OSError(errno.EUSERS, "more connections are open than may be")
-        hand = min(self._hands, key=lambda one: one.open)
+        hand = min(self._hands, key=lambda one: one.open.total())
         message = f"{caller.host} {caller.port} {caller.door}".encode()
         socket.send_fds(hand.line, [message], [connection.fileno()])
-        hand.open += 1
+        hand.open[owner] += 1
         connection.close()
 
     def stop(self, seconds: float) -> None:
@@ -126,7 +143,7 @@ class Crew:
             _run(self._work, Channel(theirs))
         theirs.close()
         ours.setblocking(False)
-        hand = _Hand(pid, ours, 0, time.monotonic())
+        hand = _Hand(pid, ours, time.monotonic())
         self._hands.append(hand)
         self._doorway.watch(ours.fileno(), lambda: self._listen_to(hand))
 
@@ -138,7 +155,7 @@ class Crew:
         except OSError:
             heard = b""
         if heard:
-            hand.open -= 1
+            hand.open[self._shares.owner(heard.decode())] -= 1
             return
         self._doorway.forget(hand.line.fileno())
         self._hands.remove(hand)
@@ -162,8 +179,8 @@ def _run(work: Work, channel: Channel) -> None:
         code = 0
     except LungprintError as error:
         sys.stderr.write(f"{error}\n")
-    except BaseException:  # noqa: BLE001
-        traceback.print_exc()
+    except BaseException:
+        logger.critical("This process ends for a reason that nobody foresaw.", exc_info=True)
     finally:
         logging.shutdown()
         os._exit(code)

@@ -13,10 +13,11 @@ from archive.database import Database, open_database
 from config.errors import ConfigurationError, LungprintError
 from config.logs import start_logging
 from config.paths import DataDir, data_dir
-from config.settings import Settings, load_settings
-from dicom_node.crew import Channel, Crew
+from config.settings import Dicom, Settings, load_settings
+from dicom_node.crew import Channel, Crew, Shares
 from dicom_node.discretion import keep_values_private
 from dicom_node.doorway import Doorway
+from dicom_node.peers import Peers
 from dicom_node.places import Places
 from dicom_node.reception import FINISH_SECONDS, Doors, Reception
 from dicom_node.spool import Spool
@@ -56,7 +57,7 @@ class Listener:
         doorway = Doorway(lambda *asked: reception.take(*asked), self._settings.dicom.idle_seconds)
         doors = _open(doorway, self._settings)
         places = Places(self._settings.dicom.max_associations, self._settings.dicom.max_associations_per_peer)
-        reception = Reception(self._settings, self._folder, self._database, doors, places, lambda: None)
+        reception = Reception(self._settings, self._folder, self._database, doors, places, lambda _host: None)
         self._reception = reception
         self.tls_port = doors.secured
         self._thread = threading.Thread(target=self._serve, args=(doorway,), name="doorway", daemon=True)
@@ -110,7 +111,7 @@ def serve(settings: Settings, folder: DataDir) -> None:
         _sweep(folder)
 
     count = dicom.processes or min(os.cpu_count() or 1, MOST_PROCESSES)
-    crew = Crew(doorway, count, CONNECTIONS_FOR_EACH * dicom.max_associations, work, clear_up)
+    crew = Crew(doorway, count, _shares(dicom), work, clear_up)
     secured = "" if doors.secured is None else f", and over TLS on port {doors.secured}"
     logger.info("Listening as %s on %s:%d%s.", dicom.ae_title, doors.host, doors.plain, secured)
     while not ended.is_set():
@@ -118,6 +119,16 @@ def serve(settings: Settings, folder: DataDir) -> None:
     logger.info("Stopping.")
     crew.stop(STOP_SECONDS)
     doorway.close()
+
+
+def _shares(options: Dicom) -> Shares:
+    """Each address that peers call from has a share of its own; all others have one together."""
+    peers = Peers(options.peers)
+    return Shares(
+        CONNECTIONS_FOR_EACH * options.max_associations,
+        CONNECTIONS_FOR_EACH * min(options.max_associations_per_peer, max(1, options.max_associations // 2)),
+        lambda host: host if peers.knows_address(host) else "",
+    )
 
 
 def _serve_share(settings: Settings, folder: DataDir, doors: Doors, places: Places, channel: Channel) -> None:

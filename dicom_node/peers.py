@@ -62,6 +62,11 @@ class Peers:
     def __init__(self, peers: Sequence[Peer]) -> None:
         self._peers = [(peer, ipaddress.ip_network(peer.address, strict=False)) for peer in peers]
 
+    def knows_address(self, address: str) -> bool:
+        """Whether any peer may call from an address; with none configured, any address is as good as another."""
+        place = _address(address)
+        return not self._peers or any(place is not None and place in network for _, network in self._peers)
+
     def admit(self, caller: Caller) -> frozenset[Right] | Rejection:
         """What a caller may do, or why it may not even associate; case counts in AE titles.
 

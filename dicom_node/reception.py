@@ -66,7 +66,7 @@ class Reception:
     Args:
         doors: the ports that connections come from.
         places: shared by all processes of the listener.
-        on_end: called for each connection that has ended, in a thread of its own.
+        on_end: called with the address of each connection that has ended, in a thread of its own.
 
     Raises:
         ConfigurationError: the TLS certificates cannot be used.
@@ -79,7 +79,7 @@ class Reception:
         database: Database,
         doors: Doors,
         places: Places,
-        on_end: Callable[[], None],
+        on_end: Callable[[str], None],
     ) -> None:
         dicom = settings.dicom
         # Has pynetdicom accept every storage class, and treat every C-STORE alike.
@@ -176,10 +176,10 @@ class Reception:
         if place is not None:
             self._places.give_back(place)
 
-    def _ended(self, association: Association | None) -> None:
+    def _ended(self, association: Association | None, host: str) -> None:
         if association is not None:
             self._free(association)
-        self._on_end()
+        self._on_end(host)
 
 
 def _application_entity(settings: Settings) -> AE:

@@ -23,7 +23,7 @@ _WAIT_SECONDS = 0.05
 _POLL_SECONDS = 0.001
 # How long the peer may take to close the connection by itself after an abort or a rejection.
 _LINGER_SECONDS = 0.5
-_P_DATA_TF = 0x04
+_A_ASSOCIATE_RQ, _P_DATA_TF = 0x01, 0x04
 # Association requests are some 10 KiB long; with all 128 presentation contexts and 40 transfer syntaxes each, 150 KiB.
 _LONGEST_OTHER_PDU = 256 << 10
 _LONGEST_DATA_PDU = 1 << 20
@@ -156,6 +156,11 @@ class ImageDul(DULServiceProvider):
         kind, length = struct.unpack(">BxL", head)
         if length > self._longest(kind):
             logger.warning("The peer announced a PDU of %d bytes, more than was agreed; aborting.", length)
+            self.event_queue.put("Evt19")
+            return
+        if kind != _A_ASSOCIATE_RQ and self.state_machine.current_state == "Sta2":
+            # Whatever follows would be answered by an abort as well.
+            logger.warning("The peer did not begin with an association request; aborting.")
             self.event_queue.put("Evt19")
             return
         body = self._read(length)

@@ -11,7 +11,7 @@ from celery_batches import SimpleRequest
 
 from config.broker import Queue, Task, celery_app
 from config.errors import ConfigurationError
-from config.logs import start_logging
+from config.logs import TypeOnly, start_logging
 from config.paths import DataDir, data_dir
 from config.settings import load_settings
 from retrieval.errors import DeviceFailed, IndexUnavailable
@@ -157,6 +157,7 @@ def _start_again(why: str) -> NoReturn:
 @signals.setup_logging.connect
 def _set_up_logging(**_: Any) -> None:
     start_logging(_settings.log.level)
+    logging.getLogger("celery.app.trace").addFilter(TypeOnly())
     if _settings.log.level != "debug":
         # Two lines for each message otherwise.
         for name in ("celery.worker.strategy", "celery.app.trace"):

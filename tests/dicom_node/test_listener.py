@@ -26,7 +26,7 @@ from archive.models import Instance
 from config.errors import ConfigurationError
 from config.paths import DataDir
 from config.settings import load_settings
-from dicom_node.listener import main
+from dicom_node.listener import CONNECTIONS_FOR_EACH, main
 from dicom_node.services import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from tests.dicom_node.sending import Sender, command, encoded, listening, pdu
 from tests.fuzz.seeds import association_request
@@ -244,6 +244,29 @@ def test_half_a_pdu_does_not_hold_its_association_for_ever(folder: DataDir, data
             assert not stopped.is_established and not slow.is_established
         assert rejection(sender) is None
     assert list(folder.incoming.iterdir()) == []
+
+
+def test_slow_speakers_do_not_keep_an_honest_sender_out(tmp_path: Path) -> None:
+    """As many connections as the listener takes in all, from an address of no peer and in the midst of their request."""
+    peers = '[{"ae_title": "MODALITY", "address": "127.0.0.1"}]'
+    environ = {"LUNGPRINT_DICOM_PEERS": peers, "LUNGPRINT_DICOM_MAX_ASSOCIATIONS": "8"}
+    listener = ListenerProcess(tmp_path / "data", environ).start()
+    with contextlib.ExitStack() as slow:
+        slow.callback(listener.close)
+        for _ in range(8 * CONNECTIONS_FOR_EACH):
+            peer = slow.enter_context(
+                socket.create_connection(("127.0.0.1", listener.port), 20, source_address=("127.0.0.2", 0))
+            )
+            # Too long to be held at the door until it is complete.
+            peer.sendall(struct.pack(">BxL", 1, 200_000))
+        assert Sender(listener.port).send(radiograph(1)) == 0x0000
+
+
+def test_who_begins_with_something_else_is_sent_away_at_once(sender: Sender) -> None:
+    with socket.create_connection(("127.0.0.1", sender.port), 20) as peer:
+        peer.sendall(struct.pack(">BxL", 4, 200_000))
+        # An A-ABORT, long before the idle time is over.
+        assert peer.recv(10)[:1] == b"\x07"
 
 
 def test_a_huge_association_request_is_not_buffered(tmp_path: Path) -> None:
