@@ -372,6 +372,16 @@ class User(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
+class SignIn(Base):
+    """A sign-in to the dashboard that has not ended; the browser holds the token, of which this is the digest."""
+
+    __tablename__ = "sign_ins"
+
+    token_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_pk: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    opened_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
 class AuditEvent(Base):
     """Who did or saw what, and when; rows are only ever added."""
 

@@ -11,11 +11,12 @@ import redis
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
+from archive.backlog import Backlog, Errand, backlogs
 from archive.database import Database
-from archive.models import Code, Instance, Notification, Patient, Quarantined, Variant, now
+from archive.models import Code, Instance, Patient, Quarantined, Variant, now
 from archive.purge import GONE
 from archive.review import count_alerts
-from archive.states import AUDIT_KINDS, LIVE_KINDS, WAITING, AlertKind, AlertState, ImageState, NotificationState
+from archive.states import AUDIT_KINDS, LIVE_KINDS, WAITING, AlertKind, AlertState, ImageState
 from config.broker import Queue, redis_url
 from config.paths import DataDir
 from config.settings import Settings
@@ -58,8 +59,7 @@ class SystemStatus:
     quarantined: int
     variants: int
     patients: int
-    notifications_pending: int
-    notifications_dead: int
+    backlogs: Mapping[Errand, Backlog]
     last_received: datetime | None
 
     @property
@@ -91,7 +91,7 @@ class SystemStatus:
             "variants": self.variants,
             "patients": self.patients,
             "gallery_images": self.gallery_images,
-            "notifications": {"pending": self.notifications_pending, "dead": self.notifications_dead},
+            **{str(errand): vars(backlog) for errand, backlog in self.backlogs.items()},
             "last_received": self.last_received.isoformat() if self.last_received else None,
         }
 
@@ -114,8 +114,7 @@ def system_status(database: Database, settings: Settings, folder: DataDir) -> Sy
             quarantined=_count(session, Quarantined),
             variants=_count(session, Variant),
             patients=_patients(session),
-            notifications_pending=_notifications(session, NotificationState.PENDING),
-            notifications_dead=_notifications(session, NotificationState.DEAD),
+            backlogs=backlogs(session),
             last_received=session.scalar(select(Instance.received_at).order_by(Instance.id.desc()).limit(1)),
         )
 
@@ -170,10 +169,6 @@ def _patients(session: Session) -> int:
 
 def _count(session: Session, table: type[Quarantined] | type[Variant]) -> int:
     return session.scalar(select(func.count()).select_from(table)) or 0
-
-
-def _notifications(session: Session, state: NotificationState) -> int:
-    return session.scalar(select(func.count()).select_from(Notification).where(Notification.state == state)) or 0
 
 
 def _by_minute(times: list[datetime] | list[datetime | None], start: datetime) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from rich.table import Table
 
+from archive.backlog import Errand
 from archive.statistics import system_status
 from cli.outcome import EXIT_CODES, ExitCode
 from cli.output import console, print_json
@@ -19,7 +20,9 @@ from cli.system import data_dir_option, json_option, opened, running
 @json_option
 @click.pass_context
 def command(ctx: click.Context, data_dir: Path, as_json: bool) -> None:
-    """Show images by state, queue lengths, dead letters and open alerts; exit code 3 when the system is not running.
+    """Show images by state, queue lengths, what waits for other systems, and open alerts.
+
+    The exit code is 3 when the system is not running.
 
     \b
       RECEIVED    stored and acknowledged, waits for the encoder
@@ -61,6 +64,11 @@ def _show(found: dict[str, Any]) -> None:
     table.add_section()
     for queue, length in found["queues"].items():
         table.add_row("?" if length is None else str(length), f"messages in queue {queue}")
+    table.add_section()
+    for errand in Errand:
+        backlog = found[str(errand)]
+        dead = f", {backlog['dead']} more given up" if backlog["dead"] else ""
+        table.add_row(str(backlog["pending"]), f"{errand.words}{dead}")
     table.add_section()
     for key, text in (
         ("open_alerts", "alerts that wait for a person"),

@@ -17,6 +17,7 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Unauthorized
 
 from archive.models import User
+from archive.sessions import is_open
 from archive.states import Role
 from archive.users import verify
 from dashboard.limits import count_failure, may_try
@@ -48,25 +49,26 @@ NOBODY = Access(frozenset())
 
 @dataclass(frozen=True)
 class Account:
-    """The user of a request, in the shape Flask-Login asks for."""
+    """The user of a request, in the shape Flask-Login asks for; `token` names the sign-in, "" without a session."""
 
     pk: int
     name: str
     role: Role
     fingerprint: str
+    token: str = ""
     is_authenticated: bool = True
     is_active: bool = True
     is_anonymous: bool = False
 
     def get_id(self) -> str:
-        """What the session keeps; it is void once the password has changed."""
-        return f"{self.pk}:{self.fingerprint}"
+        """What the session keeps; it is void once the password has changed or the user has signed out."""
+        return f"{self.pk}:{self.fingerprint}:{self.token}"
 
 
-def account_of(user: User) -> Account:
-    """The account of a stored user."""
+def account_of(user: User, token: str = "") -> Account:
+    """The account of a stored user, signed in under a token."""
     digest = hashlib.sha256(user.password_hash.encode()).hexdigest()[:24]
-    return Account(user.id, user.name, user.role, digest)
+    return Account(user.id, user.name, user.role, digest, token)
 
 
 def open_to(*roles: Role, basic: bool = False, local: bool = False) -> Callable[[View], View]:
@@ -155,12 +157,13 @@ def _from_this_machine() -> bool:
 
 
 def _from_session(kept: str) -> Account | None:
-    key, _, fingerprint = kept.partition(":")
+    key, _, rest = kept.partition(":")
+    fingerprint, _, token = rest.partition(":")
     with services().database.read() as database:
         user = database.get(User, int(key)) if key.isdecimal() else None
-        if user is None or user.disabled:
+        if user is None or user.disabled or not is_open(database, token, user.id):
             return None
-        found = account_of(user)
+        found = account_of(user, token)
     return found if found.fingerprint == fingerprint else None
 
 

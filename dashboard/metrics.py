@@ -40,8 +40,9 @@ class SystemCollector(Collector):
         yield _one("patients", "Labels that images are filed under", status.patients)
         yield _one("quarantined_files", "Files refused as unreadable", status.quarantined)
         yield _one("variants", "Files that came under a taken SOP Instance UID", status.variants)
-        yield _one("notifications_pending", "Messages that wait for delivery", status.notifications_pending)
-        yield _one("notifications_dead", "Messages given up", status.notifications_dead)
+        for errand, backlog in status.backlogs.items():
+            yield _one(f"{errand}_pending", f"Still to do: {errand.words}", backlog.pending)
+            yield _one(f"{errand}_dead", f"Given up: {errand.words}", backlog.dead)
         if status.last_received is not None:
             age = (now() - status.last_received).total_seconds()
             yield _one("last_received_age_seconds", "Time since the newest image arrived", max(0.0, age))

@@ -39,6 +39,9 @@ def test_status_of_an_empty_system_without_redis(database: Database, settings: S
         "patients": 0,
         "gallery_images": 0,
         "notifications": {"pending": 0, "dead": 0},
+        "commitments": {"pending": 0, "dead": 0},
+        "prior_searches": {"pending": 0, "dead": 0},
+        "retrieved_days": {"pending": 0, "dead": 0},
         "last_received": None,
     }
 

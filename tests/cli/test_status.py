@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date
 from typing import Any
 
 from click.testing import CliRunner, Result
 
+from archive.commitments import enter
 from archive.database import Database
-from archive.states import ImageState
+from archive.models import Commitment, RetrievedDay
+from archive.states import ImageState, NotificationState
 from cli.outcome import ExitCode
 from cli.status import command
 from config.paths import DataDir
@@ -66,3 +69,15 @@ def test_what_a_killed_supervisor_left_behind_does_not_count_as_running(folder: 
 def test_a_broken_system_file_is_no_system(folder: DataDir, database: Database) -> None:
     (folder.run / "system.json").write_text("{")
     assert run(folder).exit_code == ExitCode.NOT_RUNNING
+
+
+def test_people_see_what_waits_for_other_systems(folder: DataDir, database: Database) -> None:
+    with database.write() as session:
+        enter(session, "PACS1", "1.2.3", [("1.2", "1.3")])
+        given_up = enter(session, "PACS1", "1.2.4", [("1.2", "1.3")])
+        session.get_one(Commitment, given_up).state = NotificationState.DEAD
+        session.add(RetrievedDay(day=date(2024, 2, 29)))
+    assert ask(folder)["commitments"] == {"pending": 1, "dead": 1}
+    said = run(folder).output
+    assert "1  storage commitment reports to peers, 1 more given up" in said
+    assert "1  days whose images are fetched from the PACS" in said

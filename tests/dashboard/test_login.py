@@ -56,6 +56,19 @@ def test_signing_out_ends_the_session(qa: Browser) -> None:
     assert qa.client.get("/alerts").location == "/login"
 
 
+def test_a_copied_cookie_is_void_after_signing_out(app: Flask, qa: Browser) -> None:
+    cookie = qa.client.get_cookie("lungprint")
+    assert cookie is not None
+    thief, elsewhere = Browser(app.test_client()), Browser(app.test_client())
+    thief.client.set_cookie("lungprint", cookie.value)
+    assert elsewhere.sign_in("qa") == 303
+    assert thief.client.get("/alerts").status_code == 200
+    assert qa.post("/logout") == 303
+    assert thief.client.get("/alerts").location == "/login"
+    # Only this sign-in has ended.
+    assert elsewhere.client.get("/alerts").status_code == 200
+
+
 def test_form_without_its_token_is_refused(qa: Browser, case: Case, browser: Browser) -> None:
     assert browser.client.post("/login", data={"name": "qa", "password": PASSWORD}).status_code == 400
     for address in ("/logout", "/search", f"/alerts/{case.alert}/decision"):

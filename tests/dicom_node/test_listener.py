@@ -247,7 +247,7 @@ def test_half_a_pdu_does_not_hold_its_association_for_ever(folder: DataDir, data
 
 
 def test_slow_speakers_do_not_keep_an_honest_sender_out(tmp_path: Path) -> None:
-    """As many connections as the listener takes in all, from an address of no peer and in the midst of their request."""
+    """As many connections as the listener takes in all, from an address of no peer, each in mid-request."""
     peers = '[{"ae_title": "MODALITY", "address": "127.0.0.1"}]'
     environ = {"LUNGPRINT_DICOM_PEERS": peers, "LUNGPRINT_DICOM_MAX_ASSOCIATIONS": "8"}
     listener = ListenerProcess(tmp_path / "data", environ).start()
