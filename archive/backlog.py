@@ -33,7 +33,8 @@ _WORDS = {
     Errand.PRIOR_SEARCHES: "patients whose earlier images the PACS is asked for",
     Errand.RETRIEVED_DAYS: "days whose images are fetched from the PACS",
 }
-_TABLES = {
+_Table = type[Notification] | type[Commitment] | type[PriorSearch] | type[RetrievedDay]
+_TABLES: dict[Errand, _Table] = {
     Errand.NOTIFICATIONS: Notification,
     Errand.COMMITMENTS: Commitment,
     Errand.PRIOR_SEARCHES: PriorSearch,
@@ -57,9 +58,7 @@ def backlogs(session: Session) -> Mapping[Errand, Backlog]:
     return {errand: _backlog(session, table) for errand, table in _TABLES.items()}
 
 
-def _backlog(
-    session: Session, table: type[Notification] | type[Commitment] | type[PriorSearch] | type[RetrievedDay]
-) -> Backlog:
+def _backlog(session: Session, table: _Table) -> Backlog:
     rows = session.execute(select(table.state, func.count()).group_by(table.state)).all()
     return Backlog(
         pending=sum(count for state, count in rows if state in _PENDING),
