@@ -16,6 +16,7 @@ from retrieval.evaluation.encodings import Codes
 from retrieval.evaluation.findings import finding_sets, findings_search
 from retrieval.evaluation.methods import Method
 
+FINDINGS_HALF = "findings half of the code"
 CHANCE = "chance"
 
 
@@ -67,7 +68,7 @@ def _distances(part: Cohort, codes: Codes, images: npt.NDArray[np.uint8]) -> dic
     at = part.positions
     everyone = np.arange(len(at), dtype=np.int64)
     return {
-        "findings half of the code": -Method("", np.ascontiguousarray(findings_half(codes.code))).similarity(at),
+        FINDINGS_HALF: -Method("", np.ascontiguousarray(findings_half(codes.code))).similarity(at),
         "whole code": -Method("", codes.code).similarity(at),
         "embedding": -Method("", codes.embedding).similarity(at),
         "pixels 32x32": -Method("", pixel_vectors(images[at])).similarity(everyone),

@@ -9,6 +9,7 @@ import numpy as np
 from retrieval.data.manifest import Split
 from retrieval.evaluation.cohort import TOGETHER
 from retrieval.evaluation.facts import Facts
+from retrieval.evaluation.findings_figures import CHANCE, FINDINGS_HALF
 from retrieval.evaluation.protocol import Figures
 from retrieval.evaluation.report import Report, share
 
@@ -41,7 +42,21 @@ def limits(report: Report, facts: Sequence[Facts], learned: Sequence[str], metho
             f"The calibrated probability is off by more than {_UNCALIBRATED} on average for {', '.join(off)}: "
             "alerts would be ranked wrongly there until the calibration is fitted on the site's own archive."
         )
+    said += _of_findings(report)
     return said
+
+
+def _of_findings(report: Report) -> Iterator[str]:
+    measured = {(row.dataset, row.method): row for row in report.findings}
+    for (name, method), row in measured.items():
+        chance = measured.get((name, CHANCE))
+        if method != FINDINGS_HALF or chance is None or row.map_low > chance.mean_average_precision:
+            continue
+        yield (
+            f"`{name}`: similar cases by findings are no better than drawn by lot (mAP {share(row.map_low)} to "
+            f"{share(row.map_high)}, chance {share(chance.mean_average_precision)}): the code knows "
+            "the findings it learned, on images like those it learned from."
+        )
 
 
 def _of_the_run(report: Report, facts: Sequence[Facts], learned: Sequence[str]) -> Iterator[str]:

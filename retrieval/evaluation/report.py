@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from retrieval.evaluation.findings_figures import FindingsFigures
-from retrieval.evaluation.pair_list import PairFigures
+from retrieval.evaluation.listed_pairs import PairFigures
 from retrieval.evaluation.protocol import Figures
 from retrieval.evaluation.shortcuts import ShortcutFigures
 

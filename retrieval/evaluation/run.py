@@ -23,9 +23,9 @@ from retrieval.evaluation.comparators import frozen_vectors, perceptual_hashes, 
 from retrieval.evaluation.encodings import Codes, codes_of, kept_vectors
 from retrieval.evaluation.facts import learned_from
 from retrieval.evaluation.findings_figures import findings_figures
+from retrieval.evaluation.listed_pairs import ListedPairs, PairFigures, pair_figures
 from retrieval.evaluation.methods import AnyMethod, Calibrated, Method
 from retrieval.evaluation.metrics import Reliability, reliability
-from retrieval.evaluation.pair_list import ListedPairs, PairFigures, pair_figures
 from retrieval.evaluation.pairs import Pairs, make_pairs, numbered
 from retrieval.evaluation.protocol import Curves, Figures, evaluate
 from retrieval.evaluation.report import CalibrationFigures, GateFigures, Report

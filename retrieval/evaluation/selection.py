@@ -10,7 +10,7 @@ import numpy as np
 
 from retrieval.data.manifest import ImageRow
 from retrieval.evaluation.cohort import LATERAL
-from retrieval.evaluation.pair_list import ListedPairs, read_pairs
+from retrieval.evaluation.listed_pairs import ListedPairs, read_listed
 from retrieval.evaluation.pairs import numbered
 
 
@@ -34,7 +34,7 @@ def select(rows: Sequence[ImageRow], limit: int, pairs: Path | None = None) -> S
 
     Args:
         rows: images of the split, at least one of them frontal.
-        limit: how many images at most. pairs: see `read_pairs`.
+        limit: how many images at most. pairs: see `read_listed`.
 
     Raises:
         ManifestInvalid: the list of pairs cannot be used.
@@ -43,7 +43,7 @@ def select(rows: Sequence[ImageRow], limit: int, pairs: Path | None = None) -> S
     lateral = [i for i, row in enumerate(rows) if row.view == LATERAL]
     compared = drawn(rows, frontal, limit)
     wanted = {*compared, *drawn(rows, lateral, limit)}
-    listed = None if pairs is None else read_pairs(pairs, [rows[i] for i in frontal])
+    listed = None if pairs is None else read_listed(pairs, [rows[i] for i in frontal])
     sides = [] if listed is None else [[frontal[i] for i in side.tolist()] for side in (listed.first, listed.second)]
     encoded = sorted(wanted.union(*sides))
     place = {i: k for k, i in enumerate(encoded)}

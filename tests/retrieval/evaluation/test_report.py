@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from retrieval.evaluation.facts import Facts
+from retrieval.evaluation.findings_figures import CHANCE, FINDINGS_HALF, FindingsFigures
 from retrieval.evaluation.limits import limits
 from retrieval.evaluation.markdown import table, write_markdown
 from retrieval.evaluation.protocol import evaluate
@@ -118,6 +119,24 @@ def test_limits_that_do_not_hold_are_not_said(report: Report) -> None:
     assert "score above" not in said
     assert "calibrated probability" not in said
     assert "does not say which datasets" in said
+
+
+def test_findings_that_are_found_no_better_than_by_chance_are_named(report: Report) -> None:
+    def figures(dataset: str, method: str, mean: float, low: float) -> FindingsFigures:
+        return FindingsFigures(dataset, method, 100, 3, mean, low, mean + 0.05, mean)
+
+    measured = replace(
+        report,
+        findings=(
+            figures("nih", FINDINGS_HALF, 0.77, 0.73),
+            figures("nih", CHANCE, 0.52, 0.5),
+            figures("covid", FINDINGS_HALF, 0.70, 0.61),
+            figures("covid", CHANCE, 0.68, 0.62),
+        ),
+    )
+    (said,) = (line for line in limits(measured, [KNOWN], ("nih",), "embedding") if "by lot" in line)
+    assert said.startswith("`covid`: ")
+    assert "mAP 0.610 to 0.750, chance 0.680" in said
 
 
 def test_figures_of_patients_that_were_learned_from_are_called_that(report: Report) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.data.manifest import ImageRow
+from retrieval.data.source import read_table
 from retrieval.errors import ManifestInvalid
 from retrieval.evaluation.bootstrap import ROUNDS, interval, patient_draws, repeated
 from retrieval.evaluation.methods import AnyMethod
@@ -62,7 +62,7 @@ class PairFigures:
     eer_high: float
 
 
-def read_pairs(path: Path, rows: Sequence[ImageRow]) -> ListedPairs:
+def read_listed(path: Path, rows: Sequence[ImageRow]) -> ListedPairs:
     """Read a CSV with the columns file_a, file_b (as in the manifest) and same (1 or 0).
 
     Args:
@@ -72,15 +72,12 @@ def read_pairs(path: Path, rows: Sequence[ImageRow]) -> ListedPairs:
         ManifestInvalid: unreadable, empty, or it names an image that is not among `rows`.
     """
     places = {row.file: i for i, row in enumerate(rows)}
+    listed = [tuple(entry[column] for column in _COLUMNS) for entry in read_table(path, _COLUMNS)]
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            listed = [tuple(raw[column].strip() for column in _COLUMNS) for raw in csv.DictReader(stream)]
         same = [_SAID[said.lower()] for _, _, said in listed]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestInvalid(f"The list of pairs {path} cannot be read: {error}.") from error
-    except (KeyError, AttributeError) as error:
+    except KeyError as error:
         raise ManifestInvalid(
-            f"The list of pairs {path} needs the columns file_a, file_b and same, where same is 1 or 0."
+            f"The list of pairs {path} says {error.args[0]!r} in its column same; it must be 1 or 0."
         ) from error
     missing = sum(a not in places or b not in places for a, b, _ in listed)
     if missing or not listed:

@@ -9,8 +9,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from retrieval.errors import ManifestInvalid
+from retrieval.evaluation.listed_pairs import pair_figures, read_listed
 from retrieval.evaluation.methods import Method
-from retrieval.evaluation.pair_list import pair_figures, read_pairs
 
 Made = Callable[..., Any]
 
@@ -30,7 +30,7 @@ def test_exactly_the_listed_pairs_are_scored_each_once(rows: Made, tmp_path: Pat
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     chosen = [(0, 1, 1), (0, 1, 1), (2, 3, 1), (0, 2, 0), (1, 4, 0), (3, 5, 0), (4, 2, 0)]
     lines = [f"nih-{a}.png,nih-{b}.png,{same}\n" for a, b, same in chosen]
-    listed = read_pairs(written(tmp_path, HEADING + "".join(lines)), made)
+    listed = read_listed(written(tmp_path, HEADING + "".join(lines)), made)
     found = pair_figures(Method("m", vectors), listed, made, rounds=40)
     scores = [float(vectors[a] @ vectors[b]) for a, b, _ in chosen]
     assert found.auc == pytest.approx(roc_auc_score([same for _, _, same in chosen], scores))
@@ -40,7 +40,7 @@ def test_exactly_the_listed_pairs_are_scored_each_once(rows: Made, tmp_path: Pat
 
 
 def test_the_list_is_believed_and_contradictions_are_counted(rows: Made, tmp_path: Path) -> None:
-    listed = read_pairs(
+    listed = read_listed(
         written(tmp_path, HEADING + "nih-0.png,nih-1.png,yes\nnih-0.png,nih-2.png,no\n"), rows(list("abb"))
     )
     found = pair_figures(Method("m", np.array([[0], [0], [255]], dtype=np.uint8)), listed, rows(list("abb")), rounds=20)
@@ -51,17 +51,17 @@ def test_the_list_is_believed_and_contradictions_are_counted(rows: Made, tmp_pat
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("file_a,same\nx,1\n", "needs the columns"),
-        (HEADING + "nih-0.png,nih-1.png,maybe\n", "same is 1 or 0"),
+        ("file_a,same\nx,1\n", "lacks the column 'file_b'"),
+        (HEADING + "nih-0.png,nih-1.png,maybe\n", "must be 1 or 0"),
         (HEADING, "holds 0 pairs"),
-        (HEADING + "nih-0.png\n", "needs the columns"),
+        (HEADING + "nih-0.png\n", "must be 1 or 0"),
     ],
 )
 def test_a_list_that_cannot_be_used_says_why(rows: Made, tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ManifestInvalid, match=said):
-        read_pairs(written(tmp_path, text), rows(list("ab")))
+        read_listed(written(tmp_path, text), rows(list("ab")))
 
 
 def test_a_missing_list_is_one_sentence(rows: Made, tmp_path: Path) -> None:
     with pytest.raises(ManifestInvalid, match="cannot be read"):
-        read_pairs(tmp_path / "none.csv", rows(list("ab")))
+        read_listed(tmp_path / "none.csv", rows(list("ab")))
