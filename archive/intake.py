@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, Insert, Table, and_, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -15,7 +16,19 @@ from archive.alerts import Finding, conflict_key, raise_alert
 from archive.changes import take_turn
 from archive.corrections import Bytes, is_correction, replace_version
 from archive.database import Database
-from archive.models import Alert, Instance, Patient, Quarantined, RetrievedSeries, Series, Study, Variant, now
+from archive.models import (
+    Alert,
+    Base,
+    Instance,
+    Patient,
+    Quarantined,
+    RetrievedSeries,
+    Series,
+    Study,
+    Variant,
+    id_after_purge,
+    now,
+)
 from archive.progress import GRACE_SECONDS
 from archive.states import AlertKind
 from config.settings import Settings
@@ -26,6 +39,26 @@ NO_PATIENT_ID = "study:"
 
 # Two listeners on one PostgreSQL may enter the same patient at the same moment; one of them starts again.
 _ATTEMPTS = 5
+
+
+def _table(model: type[Base]) -> Table:
+    table = model.__table__
+    assert isinstance(table, Table)
+    return table
+
+
+_PATIENTS = _table(Patient)
+_PATIENT_IS_KNOWN = and_(_PATIENTS.c.patient_id == bindparam("patient_id"), _PATIENTS.c.issuer == bindparam("issuer"))
+_KNOWN = select(Instance.id, Instance.file_sha256).where(Instance.sop_instance_uid == bindparam("uid"))
+_PATIENT = select(_PATIENTS.c.id, _PATIENTS.c.name, _PATIENTS.c.birth_date, _PATIENTS.c.sex).where(_PATIENT_IS_KNOWN)
+_PLACE = (
+    select(Patient.id, Study.id, Series.id)
+    .outerjoin(Study, and_(Study.patient_pk == Patient.id, Study.study_instance_uid == bindparam("study")))
+    .outerjoin(Series, and_(Series.study_pk == Study.id, Series.series_instance_uid == bindparam("series")))
+    .where(_PATIENT_IS_KNOWN)
+)
+_NEW_PATIENT, _NEW_STUDY = insert(_PATIENTS), insert(_table(Study))
+_NEW_SERIES, _NEW_INSTANCE = insert(_table(Series)), insert(_table(Instance))
 
 
 @dataclass(frozen=True)
@@ -128,33 +161,36 @@ def note_quarantined(database: Database, entry: Quarantined) -> bool:
 
 
 def _register(session: Session, settings: Settings, header: Header, file: StoredFile) -> Registered:
-    known = session.scalar(select(Instance).where(Instance.sop_instance_uid == header.sop_instance_uid))
+    connection = session.connection()
+    known = connection.execute(_KNOWN, {"uid": header.sop_instance_uid}).first()
+    if known is not None and known.file_sha256 == file.file_sha256:
+        return Registered(known.id, Outcome.SAME)
     if known is not None:
-        return _register_again(session, settings, known, header, file)
+        return _register_again(session, settings, session.get_one(Instance, known.id), header, file)
     searches_priors = bool(settings.priors.peer and file.calling_ae and header.patient_id)
     series_pk, patient_pk = place(session, header, searches_priors)
-    instance = Instance(
-        sop_instance_uid=header.sop_instance_uid,
-        sop_class_uid=header.sop_class_uid,
-        transfer_syntax_uid=header.transfer_syntax_uid,
-        series_pk=series_pk,
-        patient_pk=patient_pk,
-        file_sha256=file.file_sha256,
-        size=file.size,
-        calling_ae=file.calling_ae,
-        due_at=now() + timedelta(seconds=GRACE_SECONDS),
-    )
-    session.add(instance)
-    session.flush()
-    return Registered(instance.id, Outcome.NEW)
+    instance = {
+        "sop_instance_uid": header.sop_instance_uid,
+        "sop_class_uid": header.sop_class_uid,
+        "transfer_syntax_uid": header.transfer_syntax_uid,
+        "series_pk": series_pk,
+        "patient_pk": patient_pk,
+        "file_sha256": file.file_sha256,
+        "size": file.size,
+        "calling_ae": file.calling_ae,
+        "due_at": now() + timedelta(seconds=GRACE_SECONDS),
+    }
+    number = id_after_purge(connection, Instance)
+    if number is not None:
+        instance["id"] = number
+    return Registered(_insert(connection, _NEW_INSTANCE, instance), Outcome.NEW)
 
 
 def _register_again(
     session: Session, settings: Settings, known: Instance, header: Header, file: StoredFile
 ) -> Registered:
-    if known.file_sha256 != file.file_sha256:
-        take_turn(session)
-        session.refresh(known, with_for_update=True)
+    take_turn(session)
+    session.refresh(known, with_for_update=True)
     if known.file_sha256 == file.file_sha256:
         return Registered(known.id, Outcome.SAME)
     same = select(Variant).where(Variant.instance_pk == known.id, Variant.file_sha256 == file.file_sha256)
@@ -172,7 +208,7 @@ def _register_again(
     if variant is None:
         variant = Variant(
             instance_pk=known.id,
-            patient_pk=_patient(session, header).id,
+            patient_pk=_patient(session, header),
             file_sha256=file.file_sha256,
             transfer_syntax_uid=header.transfer_syntax_uid,
             size=file.size,
@@ -196,68 +232,58 @@ def _register_again(
 def place(session: Session, header: Header, searches_priors: bool = False) -> tuple[int, int]:
     """Primary keys of the series and the patient of an image with this header, entered if they are new.
 
-    They are found in one query for every image but a series' first.
+    They are found in one query. Statements are those of SQLAlchemy Core, made once: every image that arrives waits for
+    them, and making objects of rows takes several times as long as SQLite does.
 
     Args:
         searches_priors: a patient who is first seen now is looked up in the PACS, unless this image came from there.
     """
+    connection = session.connection()
     patient_id, issuer = header.label
-    query = (
-        select(Series.id, Study.patient_pk)
-        .join(Study, Series.study_pk == Study.id)
-        .join(Patient, Study.patient_pk == Patient.id)
-        .where(
-            Series.series_instance_uid == header.series_instance_uid,
-            Study.study_instance_uid == header.study_instance_uid,
-            Patient.patient_id == patient_id,
-            Patient.issuer == issuer,
-        )
-    )
-    found = session.execute(query).one_or_none()
-    if found is not None:
-        return found[0], found[1]
-    searches = searches_priors and session.get(RetrievedSeries, header.series_instance_uid) is None
-    study = _study(session, _patient(session, header, searches), header)
-    wanted = select(Series).where(Series.study_pk == study.id, Series.series_instance_uid == header.series_instance_uid)
-    series = session.scalar(wanted) or Series(
-        study_pk=study.id,
-        series_instance_uid=header.series_instance_uid,
-        modality=header.modality,
-        description=header.series_description,
-    )
-    session.add(series)
-    session.flush()
-    return series.id, study.patient_pk
+    uids = {"study": header.study_instance_uid, "series": header.series_instance_uid}
+    found = connection.execute(_PLACE, {"patient_id": patient_id, "issuer": issuer, **uids}).first()
+    patient_pk, study_pk, series_pk = found or (None, None, None)
+    if series_pk is not None and patient_pk is not None:
+        return series_pk, patient_pk
+    patient_pk = _patient(session, header, searches_priors)
+    if study_pk is None:
+        study = {
+            "study_instance_uid": header.study_instance_uid,
+            "patient_pk": patient_pk,
+            "accession_number": header.accession_number,
+            "description": header.study_description,
+            "acquired_at": header.acquired_at,
+        }
+        study_pk = _insert(connection, _NEW_STUDY, study)
+    series = {
+        "series_instance_uid": header.series_instance_uid,
+        "study_pk": study_pk,
+        "modality": header.modality,
+        "description": header.series_description,
+    }
+    return _insert(connection, _NEW_SERIES, series), patient_pk
 
 
-def _patient(session: Session, header: Header, search_priors: bool = False) -> Patient:
+def _patient(session: Session, header: Header, searches_priors: bool = False) -> int:
+    """Primary key of the patient of an image with this header, entered if new; see `place` for `searches_priors`."""
+    connection = session.connection()
     patient_id, issuer = header.label
-    patient = session.scalar(select(Patient).where(Patient.patient_id == patient_id, Patient.issuer == issuer))
-    if patient is None:
-        patient = Patient(patient_id=patient_id, issuer=issuer)
-        session.add(patient)
-        if search_priors:
-            session.flush()
-            priors.begin(session, patient.id)
+    stated = {"name": header.name, "birth_date": header.birth_date, "sex": header.sex}
+    known = connection.execute(_PATIENT, {"patient_id": patient_id, "issuer": issuer}).mappings().first()
+    if known is None:
+        patient_pk = _insert(connection, _NEW_PATIENT, {"patient_id": patient_id, "issuer": issuer, **stated})
+        if searches_priors and session.get(RetrievedSeries, header.series_instance_uid) is None:
+            priors.begin(session, patient_pk)
+        return patient_pk
     # The first statement of a demographic stands; later headers only fill what was missing.
-    patient.name = patient.name or header.name
-    patient.birth_date = patient.birth_date or header.birth_date
-    patient.sex = patient.sex or header.sex
-    session.flush()
-    return patient
+    filled = {name: value for name, value in stated.items() if value and not known[name]}
+    if filled:
+        connection.execute(update(_PATIENTS).where(_PATIENTS.c.id == known["id"]).values(filled))
+    return int(known["id"])
 
 
-def _study(session: Session, patient: Patient, header: Header) -> Study:
-    wanted = select(Study).where(Study.patient_pk == patient.id, Study.study_instance_uid == header.study_instance_uid)
-    study = session.scalar(wanted)
-    if study is None:
-        study = Study(
-            patient_pk=patient.id,
-            study_instance_uid=header.study_instance_uid,
-            accession_number=header.accession_number,
-            description=header.study_description,
-            acquired_at=header.acquired_at,
-        )
-        session.add(study)
-        session.flush()
-    return study
+def _insert(connection: Connection, statement: Insert, values: dict[str, Any]) -> int:
+    """Enter a row; returns its primary key."""
+    key = connection.execute(statement, values).inserted_primary_key
+    assert key is not None
+    return int(key[0])

@@ -499,13 +499,28 @@ class BackfilledFile(Base):
     status: Mapped[int] = mapped_column()
 
 
+# For each table whose ids the audit trail names: the highest id given out before the purges, and now.
+_LAST_IDS = {
+    Instance: (select(func.max(Purge.last_instance)), select(func.max(Instance.id))),
+    Alert: (select(func.max(Purge.last_alert)), select(func.max(Alert.id))),
+}
+
+
+def id_after_purge(connection: Connection, model: type[Instance] | type[Alert]) -> int | None:
+    """The id that a new row must be given, None when the database's own choice is right.
+
+    SQLite gives the highest id again once its row was purged; the audit trail must not mean two things by one.
+    """
+    if connection.dialect.name != "sqlite":
+        return None
+    before, present = _LAST_IDS[model]
+    purged = connection.scalar(before) or 0
+    return purged + 1 if purged and purged > (connection.scalar(present) or 0) else None
+
+
 @event.listens_for(Instance, "before_insert")
 @event.listens_for(Alert, "before_insert")
 def _give_no_id_twice(_: Any, connection: Connection, target: Instance | Alert) -> None:
-    """SQLite gives the highest id again once its row was purged; the audit trail must not mean two things by one."""
-    if connection.dialect.name != "sqlite" or target.id is not None:
-        return
-    table, last = (Instance, Purge.last_instance) if isinstance(target, Instance) else (Alert, Purge.last_alert)
-    purged = connection.scalar(select(func.max(last))) or 0
-    if purged and purged > (connection.scalar(select(func.max(table.id))) or 0):
-        target.id = purged + 1
+    number = id_after_purge(connection, type(target)) if target.id is None else None
+    if number is not None:
+        target.id = number
