@@ -1,19 +1,26 @@
-"""The message layer of an association: commands in memory, the data set of a C-STORE request straight into a file."""
+"""The message layer of an association: commands in memory, data sets of C-STORE requests straight into the spool."""
 
 from __future__ import annotations
 
 import logging
 import queue
+import threading
 from io import BytesIO
 from typing import Any, cast
 
+from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.transport import AssociationSocket
 
 from config.errors import LungprintError
+from dicom_node.quick_encoding import command_pdu, store_response
+from dicom_node.services import STORAGE_COMMITMENT, VERIFICATION
 from dicom_node.spool import IncomingFile, Spool
+from dicom_node.status import StoreStatus
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +35,10 @@ class MessageUnreadable(LungprintError):
 
 
 class ImageDimse(DIMSEServiceProvider):
-    """The message layer, which streams the data set of a C-STORE request into a file of the spool.
+    """The message layer, which streams the data set of a C-STORE request into the spool and answers it at once.
+
+    Other requests wait for the association's own thread, as pynetdicom has it. A C-STORE request is answered in the
+    thread that reads the connection: each change of threads costs a small image more than its way to the disk.
 
     Attributes:
         answering: whether a request is complete and its response not yet sent.
@@ -39,6 +49,10 @@ class ImageDimse(DIMSEServiceProvider):
         self.answering = False
         self._spool = spool
         self._in_memory = 0
+        self._inbox = Inbox()
+        self.msg_queue = self._inbox
+        # What is sent goes out message by message: fragments of two must not be mixed (PS3.8 Annex E.1).
+        self._sending = threading.Lock()
 
     @property
     def stream(self) -> tuple[int, IncomingFile] | None:
@@ -57,7 +71,8 @@ class ImageDimse(DIMSEServiceProvider):
 
     def send_msg(self, primitive: Any, context_id: int) -> None:
         """Send a message; the peer's next request is read as soon as this one is out."""
-        super().send_msg(primitive, context_id)
+        with self._sending:
+            super().send_msg(primitive, context_id)
         self.answering = False
 
     def receive_primitive(self, primitive: P_DATA) -> None:
@@ -90,6 +105,8 @@ class ImageDimse(DIMSEServiceProvider):
         message = self.message
         if message is None:
             self._in_memory = 0
+            for context_id, request in self._inbox.take_images():
+                self._answer(context_id, request)
             return
         self.answering = False
         if isinstance(message, C_STORE_RQ):
@@ -100,9 +117,67 @@ class ImageDimse(DIMSEServiceProvider):
             if self._in_memory > _LONGEST_IN_MEMORY:
                 raise MessageUnreadable("A message is longer than any of its kind.")
 
+    def _answer(self, context_id: int, request: C_STORE) -> None:
+        """Have a C-STORE request handled (PS3.7 9.1.1) and send the response."""
+        context = self.assoc._accepted_cx[context_id]
+        if not request.is_valid_request or context.abstract_syntax in (VERIFICATION, STORAGE_COMMITMENT):
+            self._inbox.put_back(context_id, request)
+            return
+        try:
+            event = {"request": request, "context": context.as_tuple}
+            status = int(cast(int, evt.trigger(self.assoc, evt.EVT_C_STORE, event)))
+        except Exception as error:  # noqa: BLE001
+            # An error of ours; its text may quote what was sent.
+            logger.error("An image could not be taken (%s).", type(error).__name__)
+            status = int(StoreStatus.FAILED)
+        if self.assoc.is_established:
+            self._respond(context_id, request, status)
+        self.dul._idle_timer.restart()
+        self.answering = False
+
+    def _respond(self, context_id: int, request: C_STORE, status: int) -> None:
+        pdu = command_pdu(context_id, store_response(request, status))
+        longest = self.maximum_pdu_size or len(pdu)
+        with self._sending:
+            # In the thread that sends: what others have queued is out, or has begun, and goes first.
+            if len(pdu) <= longest and self.dul.to_provider_queue.empty():
+                cast(AssociationSocket, self.dul.socket).send(pdu)
+                return
+        response = C_STORE()
+        response.MessageIDBeingRespondedTo = request.MessageID
+        response.AffectedSOPClassUID = request.AffectedSOPClassUID
+        response.AffectedSOPInstanceUID = request.AffectedSOPInstanceUID
+        response.Status = status
+        self.send_msg(response, context_id)
+
     def _open(self, message: C_STORE_RQ) -> IncomingFile:
         context = self.assoc._accepted_cx[cast(int, message.context_id)]
         command = message.command_set
         return self._spool.open(
             str(command.AffectedSOPClassUID), str(command.AffectedSOPInstanceUID), str(context.transfer_syntax[0])
         )
+
+
+class Inbox(queue.Queue[Any]):
+    """Messages for the association's own thread; requests to store an image are kept aside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._images: list[tuple[int, C_STORE]] = []
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Put a message in, with its presentation context."""
+        context_id, message = item
+        if isinstance(message, C_STORE):
+            self._images.append((context_id, message))
+        else:
+            super().put(item, block, timeout)
+
+    def put_back(self, context_id: int, message: C_STORE) -> None:
+        """Leave a request to the association's own thread after all."""
+        super().put((context_id, message))
+
+    def take_images(self) -> list[tuple[int, C_STORE]]:
+        """The requests to store an image since the last call; for the thread that puts them in."""
+        images, self._images = self._images, []
+        return images

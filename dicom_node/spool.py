@@ -1,4 +1,4 @@
-"""Data sets on their way in: written to a temporary file and digested while they arrive, never held in memory."""
+"""Data sets on their way in: digested while they arrive, and written to a temporary file unless they are small."""
 
 from __future__ import annotations
 
@@ -12,12 +12,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import UID
-from pynetdicom.dsutils import create_file_meta
-
 from config.paths import DataDir
+from dicom_node.quick_encoding import file_header
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -26,23 +22,24 @@ MIB = 1 << 20
 SUFFIX = ".part"
 # Free space is looked at again each time this many bytes of one image have come.
 _LOOK_AGAIN = 64 << 20
-_PREAMBLE = b"\x00" * 128 + b"DICM"
+# What is no longer is collected in memory: most of such an image's time would go into making its file twice.
+SMALL = 256 << 10
 
 
 class IncomingFile(BytesIO):
     """One data set being received: `write` appends to a file with a DICOM header of ours before it.
 
-    Looks like the buffer in which pynetdicom collects a data set, but keeps nothing in memory. `write` never raises:
-    after a failure it drops what comes, and `failure` says what went wrong. The file is removed by `close`, unless
-    it was taken away before.
+    Looks like the buffer in which pynetdicom collects a data set, but keeps no more than `SMALL` bytes in memory.
+    `write` never raises: after a failure it drops what comes, and `failure` says what went wrong. The file is removed
+    by `close`, unless it was taken away before.
 
     Attributes:
-        path: the temporary file; None when there is none.
+        path: the temporary file; None when there is none, or none yet.
         failure: None while all is well.
         length: bytes of the data set so far.
     """
 
-    def __init__(self, folder: Path, file_meta: bytes, min_free: int) -> None:
+    def __init__(self, folder: Path, header: bytes, min_free: int) -> None:
         super().__init__()
         self.path: Path | None = None
         self.failure: OSError | None = None
@@ -52,13 +49,9 @@ class IncomingFile(BytesIO):
         self._look_at = _LOOK_AGAIN
         self._digest = hashlib.sha256()
         self._descriptor = -1
+        self._beginning: bytearray | None = bytearray(header)
         try:
             _check_space(folder, min_free)
-            self._descriptor, name = tempfile.mkstemp(suffix=SUFFIX, dir=folder)
-            # Tells a sweep that somebody is still receiving; the lock ends with the process, however it ends.
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-            self.path = Path(name)
-            self._append(memoryview(_PREAMBLE + file_meta))
         except OSError as error:
             self.fail(error)
 
@@ -87,12 +80,22 @@ class IncomingFile(BytesIO):
         self.failure = error
         self._remove()
 
+    @property
+    def in_memory(self) -> bytearray | None:
+        """All of the file with its header, as long as it is small; None otherwise and after a failure."""
+        return self._beginning
+
     def finish(self) -> Path:
         """No more is coming: the complete file, not yet synced.
 
         Raises:
             OSError: receiving it has failed.
         """
+        if self.failure is None and self._beginning is not None:
+            try:
+                self._spill(self._beginning)
+            except OSError as error:
+                self.fail(error)
         if self.failure is not None:
             raise self.failure
         if self.path is None:
@@ -106,6 +109,23 @@ class IncomingFile(BytesIO):
         super().close()
 
     def _append(self, piece: memoryview) -> None:
+        if self._beginning is not None:
+            if len(self._beginning) + len(piece) <= SMALL:
+                self._beginning += piece
+                return
+            self._spill(self._beginning)
+        self._write(piece)
+
+    def _spill(self, beginning: bytearray) -> None:
+        """Put into a file what was kept in memory, and whatever comes from now on."""
+        self._beginning = None
+        self._descriptor, name = tempfile.mkstemp(suffix=SUFFIX, dir=self._folder)
+        self.path = Path(name)
+        # Tells a sweep that somebody is still receiving; the lock ends with the process, however it ends.
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        self._write(memoryview(beginning))
+
+    def _write(self, piece: memoryview) -> None:
         while piece:
             piece = piece[os.write(self._descriptor, piece) :]
 
@@ -115,6 +135,7 @@ class IncomingFile(BytesIO):
             os.close(descriptor)
 
     def _remove(self) -> None:
+        self._beginning = None
         try:
             self._close_descriptor()
         except OSError as error:
@@ -138,8 +159,8 @@ class Spool:
 
     def open(self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> IncomingFile:
         """A file for the data set that is about to come; one that has failed already when there is no space."""
-        meta = _file_meta(sop_class_uid, sop_instance_uid, transfer_syntax_uid)
-        return IncomingFile(self._folder, meta, self._min_free)
+        header = file_header(sop_class_uid, sop_instance_uid, transfer_syntax_uid)
+        return IncomingFile(self._folder, header, self._min_free)
 
     def free_bytes(self) -> int:
         """Bytes that may still be written to the folder's file system."""
@@ -168,14 +189,3 @@ def _free_bytes(folder: Path) -> int:
 def _check_space(folder: Path, min_free: int) -> None:
     if _free_bytes(folder) < min_free:
         raise OSError(errno.ENOSPC, "less free space than dicom.min_free_mib")
-
-
-def _file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
-    meta = create_file_meta(
-        sop_class_uid=UID(sop_class_uid),
-        sop_instance_uid=UID(sop_instance_uid),
-        transfer_syntax=UID(transfer_syntax_uid),
-    )
-    buffer = DicomBytesIO()
-    write_file_meta_info(buffer, meta)
-    return buffer.getvalue()

@@ -44,6 +44,7 @@ class StoreStatus(Code):
         "Cannot understand",
         "not readable as DICOM, or without the identifiers that an image needs; kept in the quarantine",
     )
+    FAILED = 0xC211, "Unable to process", "an error of this node, which its log names; sending again may help"
 
 
 class CommitStatus(Code):

@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from io import BytesIO
 
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
@@ -18,7 +18,7 @@ from archive.files import ImageFiles
 from archive.intake import Header, Outcome, Registered, StoredFile, register
 from config.paths import DataDir
 from config.settings import Settings
-from dicom_node.header import HeaderUnreadable, read_header
+from dicom_node.header import HeaderUnreadable, read_header, read_open_header
 from dicom_node.quarantine import Claim, quarantine
 from dicom_node.spool import IncomingFile
 from dicom_node.status import StoreStatus
@@ -102,16 +102,15 @@ class Storage:
             claim: what the sender said about it; None = whatever its header says.
         """
         try:
-            temporary = incoming.finish()
             file = StoredFile(incoming.file_sha256, incoming.length, calling_ae[:LONGEST_AE_TITLE])
             try:
-                header = read_header(temporary, self._settings.dicom.default_character_set)
+                header = self._read_header(incoming)
             except HeaderUnreadable as error:
-                return self._quarantine(temporary, file, claim, StoreStatus.UNREADABLE, error.reason)
+                return self._quarantine(incoming, file, claim, StoreStatus.UNREADABLE, error.reason)
             if claim is not None and (difference := _difference(claim, header)):
-                return self._quarantine(temporary, file, claim, StoreStatus.MISMATCH, difference)
+                return self._quarantine(incoming, file, claim, StoreStatus.MISMATCH, difference)
             with self._files.arriving():
-                self._files.keep(temporary, file.file_sha256)
+                self._files.keep(incoming.finish(), file.file_sha256)
                 with self._turn:
                     registered = register(self._database, self._settings, header, file)
         except OSError as error:
@@ -123,20 +122,25 @@ class Storage:
             self._announce(registered.instance_id)
         return Answer(StoreStatus.SUCCESS, registered=registered)
 
+    def _read_header(self, incoming: IncomingFile) -> Header:
+        undeclared = self._settings.dicom.default_character_set
+        if incoming.in_memory is not None:
+            return read_open_header(BytesIO(incoming.in_memory), undeclared)
+        return read_header(incoming.finish(), undeclared)
+
     def _refuse(self, incoming: IncomingFile, claim: Claim, calling_ae: str, reason: str) -> Answer:
         try:
-            temporary = incoming.finish()
             file = StoredFile(incoming.file_sha256, incoming.length, calling_ae[:LONGEST_AE_TITLE])
-            return self._quarantine(temporary, file, claim, StoreStatus.MISMATCH, reason)
+            return self._quarantine(incoming, file, claim, StoreStatus.MISMATCH, reason)
         except OSError as error:
             return Answer(StoreStatus.OUT_OF_RESOURCES, _why(error))
         except SQLAlchemyError as error:
             return Answer(StoreStatus.OUT_OF_RESOURCES, f"the database cannot be written ({type(error).__name__})")
 
     def _quarantine(
-        self, temporary: Path, file: StoredFile, claim: Claim | None, status: StoreStatus, reason: str
+        self, incoming: IncomingFile, file: StoredFile, claim: Claim | None, status: StoreStatus, reason: str
     ) -> Answer:
-        quarantine(self._database, self._files, temporary, file, claim or Claim("", ""), status, reason)
+        quarantine(self._database, self._files, incoming.finish(), file, claim or Claim("", ""), status, reason)
         return Answer(status, reason)
 
 

@@ -73,6 +73,10 @@ class ImageDul(DULServiceProvider):
             self.ended = True
             self._on_end()
 
+    def idle_timer_expired(self) -> bool:
+        """Whether nothing has come for too long; while a request is being answered, nothing need come."""
+        return not self._dimse.answering and bool(super().idle_timer_expired())
+
     def _process_recv_primitive(self) -> bool:
         """Begin to send what the association's user wants sent; after an abort nothing may be, so it is dropped."""
         if self.state_machine.current_state in ("Sta1", "Sta13"):

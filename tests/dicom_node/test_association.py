@@ -6,13 +6,17 @@ import struct
 import time
 
 import pytest
-from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.sop_class import Verification
 
 from archive.database import Database
 from config.paths import DataDir
+from dicom_node.spool import SMALL
+from dicom_node.status import StoreStatus
+from dicom_node.storage import Storage
 from tests.dicom_node.sending import Sender, command, encoded, listening, pdu
 from tests.listening import dataset_bytes, radiograph
 
@@ -82,7 +86,10 @@ def test_fragments_may_lie_in_pdus_in_any_way(sender: Sender, folder: DataDir) -
 
 def test_a_sender_that_vanishes_leaves_nothing(sender: Sender, folder: DataDir) -> None:
     with sender.association([(DX, EXPLICIT)]) as association:
-        send_raw(association, pdu((3, command(1)), (0, encoded(radiograph(1, side=200))[:5000])))
+        content = encoded(radiograph(1, side=500))
+        send_raw(association, pdu((3, command(1))))
+        for start in range(0, SMALL + 50_000, 50_000):
+            send_raw(association, pdu((0, content[start : start + 50_000])))
         until = time.monotonic() + 20
         while not any(folder.incoming.iterdir()) and time.monotonic() < until:
             time.sleep(0.01)
@@ -92,6 +99,34 @@ def test_a_sender_that_vanishes_leaves_nothing(sender: Sender, folder: DataDir) 
         time.sleep(0.01)
     assert list(folder.incoming.iterdir()) == []
     assert sender.send(radiograph(1)) == 0x0000
+
+
+def test_requests_and_images_take_turns_on_one_association(sender: Sender, folder: DataDir) -> None:
+    contexts = [(DX, EXPLICIT), (str(Verification), str(ImplicitVRLittleEndian))]
+    with sender.association(contexts) as association:
+        for number in range(5):
+            assert association.send_c_echo().Status == 0x0000
+            assert association.send_c_store(radiograph(number)).Status == 0x0000
+    assert len(list(folder.images.rglob("*.dcm"))) == 5
+
+
+def test_a_peer_that_takes_only_tiny_pdus_gets_its_answer_in_pieces(sender: Sender) -> None:
+    with sender.association([(DX, EXPLICIT)], max_pdu=64) as association:
+        assert association.send_c_store(radiograph(1)).Status == 0x0000
+
+
+def test_an_error_of_ours_is_answered_and_the_next_image_taken(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("PID1")
+
+    with sender.association([(DX, EXPLICIT)]) as association:
+        with monkeypatch.context() as patched:
+            patched.setattr(Storage, "take", fail)
+            assert association.send_c_store(radiograph(1)).Status == StoreStatus.FAILED
+        assert association.send_c_store(radiograph(1)).Status == StoreStatus.SUCCESS
+    assert "ZeroDivisionError" in caplog.text and "PID1" not in caplog.text
 
 
 @pytest.mark.parametrize(

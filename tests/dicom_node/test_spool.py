@@ -9,7 +9,7 @@ import pytest
 from pydicom import dcmread
 
 from config.paths import DataDir
-from dicom_node.spool import IncomingFile, Spool
+from dicom_node.spool import SMALL, IncomingFile, Spool
 from tests.dicom_node.sending import encoded
 from tests.listening import dataset_bytes, radiograph
 
@@ -61,6 +61,7 @@ def test_a_file_that_was_moved_away_stays(folder: DataDir, tmp_path: Path) -> No
 
 def test_a_forgotten_file_goes_with_its_object(folder: DataDir) -> None:
     incoming = opened(folder)
+    incoming.write(bytes(SMALL))
     incoming.write(b"never finished")
     assert len(files(folder)) == 1
     del incoming
@@ -71,7 +72,24 @@ def test_a_forgotten_file_goes_with_its_object(folder: DataDir) -> None:
 def test_a_sweep_removes_leftovers_but_not_what_is_being_received(folder: DataDir) -> None:
     (folder.incoming / "tmpleft.part").write_bytes(b"half")
     with opened(folder) as incoming:
-        incoming.write(b"going on")
+        incoming.write(bytes(SMALL))
         assert Spool(folder, 0).sweep() == 1
         assert files(folder) == [incoming.path]
         assert incoming.finish().exists()
+
+
+def test_a_small_image_needs_no_file_until_it_is_complete(folder: DataDir) -> None:
+    with opened(folder) as incoming:
+        incoming.write(b"small")
+        assert files(folder) == [] and incoming.in_memory is not None and incoming.in_memory.endswith(b"small")
+        assert dataset_bytes(incoming.finish()) == b"small" and incoming.in_memory is None
+    assert files(folder) == []
+
+
+def test_an_image_that_is_no_longer_small_goes_on_in_a_file(folder: DataDir) -> None:
+    with opened(folder) as incoming:
+        for _ in range(3):
+            incoming.write(b"x" * (SMALL // 2))
+        assert incoming.in_memory is None and incoming.path is not None
+        assert dataset_bytes(incoming.finish()) == b"x" * (SMALL // 2) * 3
+    assert files(folder) == []
