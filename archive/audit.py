@@ -30,7 +30,6 @@ class AuditAction(StrEnum):
     PAIR_DENIED = "pair remembered as no error"
     DENIAL_TAKEN_BACK = "pair no longer remembered as no error"
     IMAGE_CORRECTED = "image corrected by another version"
-    IMAGE_MOVED = "image moved to another patient"
     IMAGE_REPLACED = "rejected image replaced by another"
     PATIENT_UPDATED = "patient's name, birth date or sex updated"
     PURGED = "purged"

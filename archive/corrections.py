@@ -1,4 +1,4 @@
-"""Images whose label was wrong: a corrected version takes their place, or they move to the right patient."""
+"""Images whose label was wrong: a corrected version takes their place, under the same UID or as another image."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from archive.alerts import Finding, conflict_key, raise_alert
 from archive.audit import AuditAction, record
-from archive.changes import note_changes, take_turn
-from archive.links import Author, Label, join, patient_of
+from archive.changes import note_changes
+from archive.links import Label
 from archive.models import Alert, Code, Instance, Series, Study, Variant, now
 from archive.progress import GRACE_SECONDS
 from archive.resolution import SYSTEM, UNDECIDED, alerts_about, is_estimate, judge_anew, resolve
@@ -141,78 +141,6 @@ def replace_rejected(session: Session, instance: Instance) -> list[int]:
         _judge_others_anew(session, {twin.patient_pk})
     note_changes(session, (twin.id for twin in replaced), ChangeKind.IMAGE)
     return [twin.id for twin in replaced]
-
-
-def correct_patient_id(session: Session, old: Label, new: Label, author: Author, study_uid: str = "") -> int:
-    """Another system has corrected a Patient ID: the images under it move to the right one.
-
-    Args:
-        old, new: Patient ID and issuer, as they were and as they are.
-        study_uid: Study Instance UID: only this study was filed under the wrong ID (HL7 v2 ADT^A45). By default the ID
-            itself was wrong (ADT^A47): all its images move, and both IDs are joined, so that images which still come
-            under the old one belong to the same person.
-
-    Returns:
-        how many images have moved.
-
-    Raises:
-        LinkRefused: one of both is no Patient ID, or somebody has said that these two are two persons.
-    """
-    take_turn(session)
-    before, after = patient_of(session, old), patient_of(session, new)
-    if before.id == after.id:
-        return 0
-    wanted = select(Instance).join(Instance.series).join(Series.study).where(Instance.patient_pk == before.id)
-    if study_uid:
-        wanted = wanted.where(Study.study_instance_uid == study_uid)
-    else:
-        after.name, after.birth_date = after.name or before.name, after.birth_date or before.birth_date
-        after.sex = after.sex or before.sex
-        join(session, before.id, after.id, author, surviving_pk=after.id)
-    moved = session.scalars(wanted.order_by(Instance.id).with_for_update(of=Instance)).all()
-    for instance in moved:
-        _move(session, instance, after.id)
-        for label in (before.id, after.id):
-            record(session, author.name, AuditAction.IMAGE_MOVED, "instance", instance.id, label, author.address)
-        if study_uid:
-            _close_what_is_corrected(session, instance.id)
-    note_changes(session, (instance.id for instance in moved), ChangeKind.PERSON)
-    if study_uid:
-        judge_anew(session, (instance.id for instance in moved))
-        _judge_others_anew(session, {before.id, after.id})
-    return len(moved)
-
-
-def _move(session: Session, instance: Instance, patient_pk: int) -> None:
-    """File an image under another label, in the study and series that it was in."""
-    series, study = instance.series, instance.series.study
-    same_study = select(Study).where(
-        Study.study_instance_uid == study.study_instance_uid, Study.patient_pk == patient_pk
-    )
-    to_study = session.scalar(same_study) or Study(
-        study_instance_uid=study.study_instance_uid,
-        patient_pk=patient_pk,
-        accession_number=study.accession_number,
-        description=study.description,
-        acquired_at=study.acquired_at,
-    )
-    session.add(to_study)
-    session.flush()
-    same_series = select(Series).where(
-        Series.series_instance_uid == series.series_instance_uid, Series.study_pk == to_study.id
-    )
-    to_series = session.scalar(same_series) or Series(
-        series_instance_uid=series.series_instance_uid,
-        study_pk=to_study.id,
-        modality=series.modality,
-        description=series.description,
-    )
-    session.add(to_series)
-    session.flush()
-    instance.series_pk, instance.patient_pk = to_series.id, patient_pk
-    session.flush()
-    session.expire(instance)
-    _remove_empty(session, series.id)
 
 
 def _keep_earlier(session: Session, instance: Instance, file_sha256: str) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import TypeVar
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import ColumnElement, Select, exists, func, select
 from sqlalchemy.orm import Session
 
 from archive.models import Instance, Patient, PriorSearch, RetrievedDay, RetrievedSeries, Series, Study, now
@@ -20,6 +21,8 @@ LEASE_SECONDS = 900.0
 LOOK_AGAIN_SECONDS = 5.0
 # Values in one IN (...) of a query; SQLite allows 32,766.
 _MOST_VALUES = 500
+
+_Search = TypeVar("_Search", PriorSearch, RetrievedDay)
 
 # Of an image's own series; for queries that join Series.
 IS_RETRIEVED: ColumnElement[bool] = exists().where(RetrievedSeries.series_instance_uid == Series.series_instance_uid)
@@ -55,17 +58,12 @@ def begin(session: Session, patient_pk: int) -> None:
 
 def claim_patient(session: Session) -> Wanted | None:
     """The patient whose search is due, for the caller alone; the one seen last comes first."""
-    query = (
-        select(PriorSearch)
-        .where(PriorSearch.state.in_((SearchState.PENDING, SearchState.RETRIEVED)), PriorSearch.due_at <= now())
-        .order_by(PriorSearch.patient_pk.desc())
-        .limit(1)
-        .with_for_update(skip_locked=True)
+    query = select(PriorSearch).where(
+        PriorSearch.state.in_((SearchState.PENDING, SearchState.RETRIEVED)), PriorSearch.due_at <= now()
     )
-    found = session.scalar(query)
+    found = _claim(session, query.order_by(PriorSearch.patient_pk.desc()))
     if found is None:
         return None
-    found.due_at = now() + timedelta(seconds=LEASE_SECONDS)
     patient = session.get_one(Patient, found.patient_pk)
     known = session.scalars(select(Study.study_instance_uid).where(Study.patient_pk == patient.id))
     return Wanted(patient.id, patient.patient_id, patient.issuer, found.state, frozenset(known))
@@ -78,14 +76,17 @@ def claim_day(session: Session, first: date = date.min, last: date = date.max) -
         .where(RetrievedDay.state == SearchState.PENDING, RetrievedDay.due_at <= now())
         .where(RetrievedDay.day.between(first, last))
         .order_by(RetrievedDay.day.desc())
-        .limit(1)
-        .with_for_update(skip_locked=True)
     )
-    found = session.scalar(query)
-    if found is None:
-        return None
-    found.due_at = now() + timedelta(seconds=LEASE_SECONDS)
-    return found.day
+    found = _claim(session, query)
+    return None if found is None else found.day
+
+
+def _claim(session: Session, query: Select[_Search]) -> _Search | None:
+    """The first row that nobody else is claiming at this moment, for the caller alone while its lease lasts."""
+    found = session.scalar(query.limit(1).with_for_update(skip_locked=True))
+    if found is not None:
+        found.due_at = now() + timedelta(seconds=LEASE_SECONDS)
+    return found
 
 
 def is_anything_due(session: Session, days_too: bool) -> bool:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 
 import waitress
 
-from config.errors import ConfigurationError, LungprintError
-from config.logs import start_logging
-from config.paths import data_dir
-from config.settings import load_settings
+from config.errors import ConfigurationError
+from config.paths import DataDir
+from config.program import run
+from config.settings import Settings
 from dashboard.factory import create_app
 
 THREADS = 16
@@ -22,22 +21,10 @@ _log = logging.getLogger("dashboard")
 
 def main() -> int:
     """Serve; returns the exit code."""
-    start_logging()
-    try:
-        _serve()
-    except LungprintError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    return run(_serve)
 
 
-def _serve() -> None:
-    place = os.environ.get("LUNGPRINT_DATA_DIR")
-    if not place:
-        raise ConfigurationError("LUNGPRINT_DATA_DIR is not set; give it the path of the system's data folder.")
-    folder = data_dir(place)
-    settings = load_settings(folder.root)
-    logging.getLogger().setLevel(settings.log.level.upper())
+def _serve(settings: Settings, folder: DataDir) -> None:
     app = create_app(settings, folder)
     try:
         server = waitress.create_server(

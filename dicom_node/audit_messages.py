@@ -88,7 +88,6 @@ KINDS: dict[AuditAction, _Kind | None] = {
     AuditAction.DENIAL_TAKEN_BACK: _UPDATE_RECORD,
     AuditAction.PATIENT_UPDATED: _UPDATE_RECORD,
     AuditAction.IMAGE_CORRECTED: _UPDATE_IMAGE,
-    AuditAction.IMAGE_MOVED: _UPDATE_IMAGE,
     AuditAction.IMAGE_REPLACED: _UPDATE_IMAGE,
     AuditAction.IMAGE_VIEWED: _READ_IMAGE,
     AuditAction.IMAGE_LISTED: _READ_IMAGE,

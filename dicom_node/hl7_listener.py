@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import os
 import signal
 import ssl
 import sys
@@ -16,10 +15,10 @@ from hl7.mllp import HL7StreamReader, HL7StreamWriter, InvalidBlockError, start_
 from sqlalchemy.exc import SQLAlchemyError
 
 from archive.database import Database, open_database
-from config.errors import ConfigurationError, LungprintError
-from config.logs import start_logging
-from config.paths import data_dir
-from config.settings import Settings, load_settings
+from config.errors import ConfigurationError
+from config.paths import DataDir
+from config.program import run
+from config.settings import Settings
 from dicom_node.hl7_message import MessageRefused, decoded, parsed, read_adt
 from dicom_node.hl7_patients import take
 from dicom_node.tls import Certificates
@@ -158,26 +157,19 @@ async def serve(settings: Settings, database: Database) -> None:
     await listener.stop()
 
 
+def _serve(settings: Settings, folder: DataDir) -> None:
+    # The parser's own log quotes what it cannot read.
+    logging.getLogger("hl7").setLevel(logging.CRITICAL + 1)
+    database = open_database(settings, folder)
+    try:
+        asyncio.run(serve(settings, database))
+    finally:
+        database.close()
+
+
 def main() -> int:
     """Run the listener of the system in LUNGPRINT_DATA_DIR; returns the exit code."""
-    root = os.environ.get("LUNGPRINT_DATA_DIR")
-    try:
-        if not root:
-            raise ConfigurationError("LUNGPRINT_DATA_DIR is not set; it names the data folder of the system to serve.")
-        folder = data_dir(root)
-        settings = load_settings(folder.root)
-        start_logging(settings.log.level)
-        # The parser's own log quotes what it cannot read.
-        logging.getLogger("hl7").setLevel(logging.CRITICAL + 1)
-        database = open_database(settings, folder)
-        try:
-            asyncio.run(serve(settings, database))
-        finally:
-            database.close()
-    except LungprintError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+    return run(_serve)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,9 @@ import threading
 from types import FrameType
 
 from archive.database import Database, open_database
-from config.errors import ConfigurationError, LungprintError
-from config.logs import start_logging
-from config.paths import DataDir, data_dir
-from config.settings import Dicom, Settings, load_settings
+from config.paths import DataDir
+from config.program import run
+from config.settings import Dicom, Settings
 from dicom_node.crew import Channel, Crew, Shares
 from dicom_node.discretion import keep_values_private
 from dicom_node.doorway import Doorway
@@ -158,19 +157,8 @@ def _sweep(folder: DataDir) -> None:
 
 def main() -> int:
     """Run the listener of the system in LUNGPRINT_DATA_DIR; returns the exit code."""
-    root = os.environ.get("LUNGPRINT_DATA_DIR")
-    try:
-        if not root:
-            raise ConfigurationError("LUNGPRINT_DATA_DIR is not set; it names the data folder of the system to serve.")
-        folder = data_dir(root)
-        settings = load_settings(folder.root)
-        start_logging(settings.log.level)
-        keep_values_private()
-        serve(settings, folder)
-    except LungprintError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+    keep_values_private()
+    return run(serve)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,8 @@ from celery import signals
 from celery_batches import SimpleRequest
 
 from config.broker import Queue, Task, celery_app
-from config.errors import ConfigurationError
 from config.logs import TypeOnly, start_logging
-from config.paths import DataDir, data_dir
+from config.program import system_folder
 from config.settings import load_settings
 from retrieval.errors import DeviceFailed, IndexUnavailable
 from workers import align, audit_delivery, commit, fetch, maintenance, match, notify, similar
@@ -23,14 +22,7 @@ from workers.resources import Resources
 logger = logging.getLogger(__name__)
 
 
-def _system_folder() -> DataDir:
-    root = os.environ.get("LUNGPRINT_DATA_DIR")
-    if not root:
-        raise ConfigurationError("The variable LUNGPRINT_DATA_DIR names no data folder; workers are started by `up`.")
-    return data_dir(root)
-
-
-_folder = _system_folder()
+_folder = system_folder()
 _settings = load_settings(_folder.root)
 # What beat asks for again and again, where the site wants it.
 _REGULAR = {

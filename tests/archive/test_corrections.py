@@ -9,16 +9,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from archive.changes import changes_since
-from archive.corrections import check_corrected, correct_patient_id, replace_rejected
+from archive.corrections import check_corrected, replace_rejected
 from archive.database import Database
 from archive.intake import Header, Outcome, Registered, StoredFile, register
-from archive.links import Author
 from archive.models import Alert, AuditEvent, Code, Instance, Patient, Study, Variant
 from archive.states import AlertKind, AlertState, ImageState
 from config.settings import Settings
 from tests.archive.filing import file_alert, file_code, file_image, file_patient
 
-HIS = Author("HL7 ADT^A47")
 HEADER = Header(
     sop_class_uid="1.2.840.10008.5.1.4.1.1.1.1",
     sop_instance_uid="1.1",
@@ -146,30 +144,6 @@ def test_a_correction_with_other_pixels_is_shown_to_people(
             session.get_one(Instance, number).pixel_sha256 = after
             check_corrected(session, settings, [number])
     assert causes(database) == ["other_pixels"] * alerts
-
-
-def test_a_corrected_id_moves_its_images_and_joins_both(database: Database) -> None:
-    with database.write() as session:
-        old = file_patient(session, "OLD", "Doe^Jane", birth_date="19700101")
-        images = [file_image(session, old), file_image(session, old)]
-        assert correct_patient_id(session, ("OLD", ""), ("NEW", "HOSP"), HIS) == 2
-        assert correct_patient_id(session, ("OLD", ""), ("NEW", "HOSP"), HIS) == 0
-        new = session.scalars(select(Patient).where(Patient.patient_id == "NEW")).one()
-        assert {session.get_one(Instance, image.id).patient_pk for image in images} == {new.id}
-        assert (new.name, new.birth_date, new.person_pk, old.person_pk) == ("Doe^Jane", "19700101", old.id, old.id)
-        assert labels(session) == ["NEW", "NEW"]
-
-
-def test_a_study_filed_under_the_wrong_id_moves_alone_and_is_judged_anew(database: Database) -> None:
-    with database.write() as session:
-        patient = file_patient(session, "OLD")
-        stays, moves = file_image(session, patient), file_image(session, patient)
-        alert = file_alert(session, moves)
-        study = moves.series.study.study_instance_uid
-        assert correct_patient_id(session, ("OLD", ""), ("NEW", ""), HIS, study) == 1
-        assert (stays.patient_pk, moves.patient.patient_id) == (patient.id, "NEW")
-        assert (moves.judge_again, stays.judge_again, patient.person_pk) == (True, False, None)
-        assert alert.resolution == "corrected" and changes_since(session, 0).relabelled == {moves.id}
 
 
 def test_a_rejected_image_is_set_aside_when_its_pixels_come_under_another_label(database: Database) -> None:

@@ -129,7 +129,7 @@ def test_noise_on_the_port_harms_nobody(sender: Sender, content: bytes) -> None:
 
 def test_settings_name_what_is_wrong(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.delenv("LUNGPRINT_DATA_DIR", raising=False)
-    assert main() == 1
+    assert main() == 2
     assert "LUNGPRINT_DATA_DIR" in capsys.readouterr().err
 
 

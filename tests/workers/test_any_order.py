@@ -18,12 +18,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import select
 
 from archive import progress
-from archive.corrections import check_corrected, correct_patient_id
+from archive.corrections import check_corrected
 from archive.database import Database, open_database
 from archive.files import ImageFiles
 from archive.intake import Header, StoredFile, register
 from archive.leftovers import finish, unfinished
-from archive.links import Author, LinkRefused, join, unjoin
+from archive.links import Author, LinkRefused, join, merge, unjoin
 from archive.models import Alert, Instance, Patient, PatientLink, User, Variant
 from archive.purge import GONE, Subject, purge
 from archive.review import DecisionRefused, dispose
@@ -191,11 +191,11 @@ class Archive(RuleBasedStateMachine):
         except DecisionRefused:
             return
 
-    @rule(old=LABELS, new=LABELS, study=st.one_of(st.none(), st.integers(0, 5)))
-    def another_system_corrects_an_id(self, old: str, new: str, study: int | None) -> None:
+    @rule(old=LABELS, new=LABELS)
+    def another_system_merges_or_changes_an_id(self, old: str, new: str) -> None:
         try:
             with self.database.write() as session:
-                correct_patient_id(session, (old, ""), (new, ""), QA, "" if study is None else f"2.s{study}")
+                merge(session, (old, ""), (new, ""), QA)
         except LinkRefused:
             return
 
