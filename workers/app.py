@@ -10,10 +10,11 @@ from celery import signals
 from celery_batches import SimpleRequest
 
 from config.broker import Queue, Task, celery_app
+from config.errors import LungprintError
 from config.logs import TypeOnly, start_logging
 from config.program import system_folder
 from config.settings import load_settings
-from retrieval.errors import DeviceFailed, IndexUnavailable
+from retrieval.errors import DeviceFailed, IndexUnavailable, RetrievalError
 from workers import align, audit_delivery, commit, fetch, maintenance, match, notify, similar
 from workers.batching import EncodeBatches, ids_of
 from workers.readiness import write_ready_file
@@ -92,7 +93,10 @@ def align_images(**wanted: int) -> dict[str, Any]:
 @app.task(name=str(Task.SNAPSHOT))
 def take_snapshot() -> None:
     """Have the index look at what has changed in the database, and write it to the disk."""
-    resources.index_owner.catch_up()
+    try:
+        resources.index_owner.catch_up()
+    except IndexUnavailable:
+        _start_again("the index may belong to another machine")
     resources.index_owner.snapshot()
 
 
@@ -168,7 +172,9 @@ def _prepare(**_: Any) -> None:
             logger.info("matching with weights %s", resources.index_owner.network.model_id)
     except Exception as error:
         # Celery would go on with a worker that cannot work.
-        logger.exception("this worker cannot start")
+        # What we raise ourselves names no patient.
+        why = str(error) if isinstance(error, (LungprintError, RetrievalError)) else type(error).__name__
+        logger.critical("this worker cannot start: %s", why, exc_info=True)
         # Decoders that run keep their parent from ending.
         resources.close()
         raise SystemExit(1) from error

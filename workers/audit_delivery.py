@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from archive.audit_export import next_batch, record_told
 from archive.database import Database
+from archive.exclusive import take
 from archive.models import now
 from config.errors import LungprintError
 from config.paths import DataDir
@@ -50,12 +49,17 @@ def deliver(database: Database, settings: Settings, folder: DataDir) -> int:
     if options.syslog_host:
         receivers["syslog"] = lambda messages: send(settings, messages)
     taken = 0
-    with _alone(folder) as alone:
-        for receiver, write in receivers.items() if alone else ():
+    alone = take(database, folder, "audit-messages")
+    if alone is None:
+        return 0
+    try:
+        for receiver, write in receivers.items():
             try:
                 taken += _bring(database, settings, receiver, write)
             except NotTaken as error:
                 logger.warning("audit messages wait: %s", error)
+    finally:
+        alone.close()
     return taken
 
 
@@ -164,14 +168,3 @@ def _wait_for_the_end(plain: socket.socket) -> None:
             pass
     except TimeoutError:
         logger.debug("the syslog receiver does not close its side")
-
-
-@contextmanager
-def _alone(folder: DataDir) -> Iterator[bool]:
-    with (folder.run / "audit-messages.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import re
 import threading
@@ -10,7 +9,6 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +16,14 @@ from numpy.typing import NDArray
 from archive import gallery
 from archive.changes import changes_since, forget_changes
 from archive.database import Database
+from archive.exclusive import Exclusive, ExclusivityLost, take
 from archive.gallery import Images, Probe
 from config.errors import LungprintError
 from config.paths import DataDir
 from config.settings import IndexOptions, Settings
 from retrieval.calibration import Calibration, calibration_beside
 from retrieval.comparison import Comparer
-from retrieval.errors import CalibrationInvalid, SnapshotInvalid
+from retrieval.errors import CalibrationInvalid, IndexUnavailable, SnapshotInvalid
 from retrieval.index import (
     Candidates,
     ExactIndex,
@@ -90,14 +89,14 @@ class IndexOwner:
     """The gallery in memory. Make one with `open_owner`; all its methods may be called from any thread."""
 
     def __init__(
-        self, database: Database, settings: Settings, folder: DataDir, network: Network, lock: IO[str]
+        self, database: Database, settings: Settings, folder: DataDir, network: Network, ownership: Exclusive
     ) -> None:
         self.network = network
         self.rows = GalleryRows(network.bits // 8)
         self._database = database
         self._options = settings.index
         self._folder = folder
-        self._lock_file = lock
+        self._ownership = ownership
         self._lock = threading.RLock()
         self._index: GalleryIndex = make_index(settings.index, network)
         self._since_snapshot = 0
@@ -163,8 +162,15 @@ class IndexOwner:
 
         Returns:
             id of the newest change that the index knows of, see `archive.changes`.
+
+        Raises:
+            IndexUnavailable: another machine may own the index by now.
         """
         with self._lock:
+            try:
+                self._ownership.check()
+            except ExclusivityLost as error:
+                raise IndexUnavailable(str(error)) from error
             with self._database.read() as session:
                 changes = changes_since(session, self._known_change)
             if changes:
@@ -271,7 +277,7 @@ class IndexOwner:
     def close(self) -> None:
         """Write a last snapshot and let the next owner in."""
         self.snapshot()
-        self._lock_file.close()
+        self._ownership.close()
 
     def _load(self) -> None:
         for snapshot in snapshots(self._folder.index):
@@ -317,7 +323,7 @@ def open_owner(
     network: Network | None = None,
     wait_seconds: float = WAIT_SECONDS,
 ) -> IndexOwner:
-    """Become the owner of the index of a data folder, ready to answer.
+    """Become the owner of the index of a system, ready to answer.
 
     Args:
         network: by default the one that the settings name.
@@ -328,24 +334,20 @@ def open_owner(
         WeightsNotUsable, CalibrationInvalid: see `network_at_work`.
     """
     network = network or network_at_work(settings)
-    lock = (folder.run / "index.lock").open("w")
+    ownership = _own(database, folder, wait_seconds)
     try:
-        _acquire(lock, wait_seconds)
-        owner = IndexOwner(database, settings, folder, network, lock)
+        owner = IndexOwner(database, settings, folder, network, ownership)
         owner.start()
     except BaseException:
-        lock.close()
+        ownership.close()
         raise
     return owner
 
 
-def _acquire(lock: IO[str], wait_seconds: float) -> None:
+def _own(database: Database, folder: DataDir, wait_seconds: float) -> Exclusive:
     until = time.monotonic() + wait_seconds
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError as error:
-            if time.monotonic() >= until:
-                raise IndexOwned("Another process owns the index of this data folder; only one may.") from error
-            time.sleep(0.1)
+    while (ownership := take(database, folder, "index")) is None:
+        if time.monotonic() >= until:
+            raise IndexOwned("Another process owns the index of this system, here or elsewhere; only one may.")
+        time.sleep(0.1)
+    return ownership

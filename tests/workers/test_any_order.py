@@ -223,7 +223,7 @@ class Archive(RuleBasedStateMachine):
             self.owner.close()
         else:
             # As the kernel does with a process that was killed.
-            self.owner._lock_file.close()
+            self.owner._ownership.close()
         self.owner = self._open(self.folder)
 
     @rule()
@@ -238,7 +238,7 @@ class Archive(RuleBasedStateMachine):
         other.create()
         rebuilt = self._open(other)
         expected = contents(rebuilt)
-        rebuilt._lock_file.close()
+        rebuilt._ownership.close()
         assert contents(self.owner) == expected
         assert len(self.owner.rows) == self.owner.index.count == len(self._images(ImageState.MATCHED))
         assert self.owner.rows.person_count == len({person for person, _, _ in expected.values()})

@@ -127,7 +127,7 @@ class Gallery(RuleBasedStateMachine):
     @rule()
     def the_owner_is_killed_and_another_starts(self) -> None:
         # The kernel lets go of the lock; nothing is written.
-        self.owner._lock_file.close()
+        self.owner._ownership.close()
         self.owner = self._opened()
 
     @invariant()
