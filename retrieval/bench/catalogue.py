@@ -12,7 +12,8 @@ from retrieval.bench.classical import classical_methods
 from retrieval.bench.frozen import FrozenBackbone, FrozenFeatures, MaxPooledFeatures
 from retrieval.bench.hashing.labels import learnable_findings
 from retrieval.bench.hashing.methods import FeatureHash, FeatureLessons
-from retrieval.bench.hashing.recipes import FEATURE_HASHES
+from retrieval.bench.hashing.networks import TrainedHash
+from retrieval.bench.hashing.recipes import FEATURE_HASHES, trained_recipes
 from retrieval.bench.measures import MEASURES
 from retrieval.bench.method import ImageMethod
 from retrieval.bench.ours import OurEmbedding, OurVerdict
@@ -156,10 +157,15 @@ def _hashing(sources: Sources, lessons: Lessons) -> list[Entry]:
     backbone = partial(FrozenBackbone, name, sources.backbones.get(name), sources.pretrained, effort.size)
     features = FeatureLessons(backbone, lessons.manifest, lessons.cache, lessons.datasets, effort.images)
     made_from = f"{effort} {_origin(sources, name)}"
-    return [
+    on_features = [
         Entry(key, about.name, "p4", partial(FeatureHash, about, features, learn), made_from, missing=missing)
         for key, (about, learn) in FEATURE_HASHES.items()
     ]
+    trained = [
+        Entry(recipe.key, recipe.name, "p4", partial(TrainedHash, recipe, lessons), made_from, missing=missing)
+        for recipe in trained_recipes()
+    ]
+    return on_features + trained
 
 
 def _frozen(sources: Sources, name: str, measure: str) -> ImageMethod[Any]:

@@ -25,9 +25,9 @@ from retrieval.training.loop import Trainer
 from retrieval.training.material import load_material
 
 _PROGRESS = Console(stderr=True)
-_STILL = Augmentation(**{field.name: 0.0 for field in fields(Augmentation)})
+UNCHANGED = Augmentation(**{field.name: 0.0 for field in fields(Augmentation)})
 """Images as they are: the papers' runs without augmentation."""
-_TURNED = replace(_STILL, rotation=5.0, zoom_in=0.05, zoom_out=0.05)
+_TURNED = replace(UNCHANGED, rotation=5.0, zoom_in=0.05, zoom_out=0.05)
 """P1's augmentation: turned by up to 5 degrees, slightly zoomed."""
 _RATE = 1e-4
 
@@ -115,21 +115,15 @@ class TrainedMethod(ArrayMethod):
     """
 
     def __init__(self, recipe: Recipe, lessons: Lessons) -> None:
-        start = lessons.weights.get(recipe.backbone)
-        steps = lessons.effort.steps
-        begun = "ImageNet" if start is not None or lessons.pretrained else "random weights"
+        steps, begun = lessons.effort.steps, begins_from(lessons, recipe.backbone)
         self.about = About(recipe.key, recipe.name, recipe.source, f"{steps} steps on chests from {begun}")
         config = _config(recipe, replace(lessons, datasets=learnable(lessons.manifest, lessons.datasets)))
         torch.manual_seed(config.seed)
-        network = build_network(config.network, start)
-        if start is None and lessons.pretrained:
-            network.backbone.load_state_dict(Backbone(recipe.backbone, pretrained=True).state_dict())
+        network = build_network(config.network)
+        begin(network.backbone, lessons)
         run = lessons.folder / recipe.key
         trainer = Trainer(config, network, load_material(lessons.manifest, lessons.cache, config), run)
-        left = steps - trainer.step
-        for _ in track(trainer.run(), description=f"training {recipe.name}", total=left, console=_PROGRESS):
-            pass
-        shutil.rmtree(run)
+        finish(trainer, recipe.name, run)
         self._network = trainer.averaged.eval()
         self._loss = trainer.objective.identity.eval()
         self._size = config.size
@@ -145,6 +139,32 @@ class TrainedMethod(ArrayMethod):
             both = torch.from_numpy(np.concatenate([first, second])).to(place)
             matrix = self._loss.similarity(both)[: len(first), len(first) :]
         return np.asarray(matrix.float().cpu().numpy(), dtype=np.float32)
+
+
+def begins_from(lessons: Lessons, backbone: str) -> str:
+    """What a backbone starts from, for the tables."""
+    return "ImageNet" if backbone in lessons.weights or lessons.pretrained else "random weights"
+
+
+def begin(backbone: Backbone, lessons: Lessons) -> None:
+    """Give a freshly made backbone its starting weights, if there are any.
+
+    Raises:
+        WeightsNotUsable: the file does not fit.
+    """
+    start = lessons.weights.get(backbone.name)
+    if start is not None:
+        backbone.load_torchvision_file(start)
+    elif lessons.pretrained:
+        backbone.load_state_dict(Backbone(backbone.name, pretrained=True).state_dict())
+
+
+def finish(trainer: Trainer, name: str, folder: Path) -> None:
+    """Train to the end with a progress bar, from where an earlier run was stopped, and clear the run's folder."""
+    left = trainer.config.steps - trainer.step
+    for _ in track(trainer.run(), description=f"training {name}", total=left, console=_PROGRESS):
+        pass
+    shutil.rmtree(folder)
 
 
 def learnable(manifest: Path, datasets: Sequence[str]) -> tuple[str, ...]:
@@ -171,7 +191,7 @@ def _config(recipe: Recipe, lessons: Lessons) -> TrainingConfig:
         network=NetworkConfig(backbone=recipe.backbone),
         groups=(GroupConfig(lessons.datasets, effort.patients, 1.0),),
         losses=LossConfig(identity=recipe.loss, margin=recipe.margin, hash_weight=0.0, code_weight=0.0),
-        augmentation=_TURNED if recipe.augmented else _STILL,
+        augmentation=_TURNED if recipe.augmented else UNCHANGED,
         size=effort.size,
         network_size=effort.size,
         steps=effort.steps,

@@ -49,16 +49,23 @@ class JointHashLoss(nn.Module):
         identity, meaning = codes.chunk(2, dim=1)
         same_patient = patients[:, None] == patients[None, :]
         similar, dissimilar = findings_agreement(findings)
-        contrast = self._pairs(identity, same_patient, ~same_patient) + self._pairs(meaning, similar, dissimilar)
-        return contrast + self.alpha * quantisation(codes) + self.beta * multi_label(logits, findings)
+        of_patients = contrast(identity, same_patient, ~same_patient, self.contrastive)
+        of_findings = contrast(meaning, similar, dissimilar, self.contrastive)
+        return of_patients + of_findings + self.alpha * quantisation(codes) + self.beta * multi_label(logits, findings)
 
-    def _pairs(self, codes: Tensor, similar: Tensor, dissimilar: Tensor) -> Tensor:
-        rows, columns = torch.triu_indices(len(codes), len(codes), offset=1, device=codes.device)
-        alike, unlike = similar[rows, columns], dissimilar[rows, columns]
-        known = alike | unlike
-        rows, columns, alike = rows[known], columns[known], alike[known]
-        distance = root((codes[rows] - codes[columns]).square().mean(dim=1))
-        return balanced_mean(self.contrastive(distance, (~alike).to(distance.dtype)), alike)
+
+def contrast(codes: Tensor, similar: Tensor, dissimilar: Tensor, contrastive: ContrastiveLoss) -> Tensor:
+    """Contrastive loss over all pairs of a batch, distances being root mean squares over the bits; a scalar.
+
+    Args:
+        codes: float (n, bits). similar, dissimilar: bool (n, n); pairs that are neither cost nothing.
+    """
+    rows, columns = torch.triu_indices(len(codes), len(codes), offset=1, device=codes.device)
+    alike, unlike = similar[rows, columns], dissimilar[rows, columns]
+    known = alike | unlike
+    rows, columns, alike = rows[known], columns[known], alike[known]
+    distance = root((codes[rows] - codes[columns]).square().mean(dim=1))
+    return balanced_mean(contrastive(distance, (~alike).to(distance.dtype)), alike)
 
 
 def quantisation(codes: Tensor) -> Tensor:

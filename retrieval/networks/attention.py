@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from enum import StrEnum
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+
+class Descriptor(StrEnum):
+    """What is said of a position: maximum or mean over channels, or the max-pooled response."""
+
+    MAXIMUM = "maximum"
+    MEAN = "mean"
+    POOLED = "pooled"
 
 
 class SpatialAttention(nn.Module):
@@ -12,20 +23,30 @@ class SpatialAttention(nn.Module):
 
     The descriptors are the maximum over channels, the mean over channels and the max-pooled response (3×3
     neighbourhood, averaged over channels so that it is one number per position like the other two).
-    Source: P4, eq. 1 to 3.
+
+    Args:
+        hidden: width of the perceptron. descriptors: those that are used, at least one; all in the paper.
+
+    Source: P4, eq. 1 to 3; table 4 for fewer descriptors.
     """
 
-    def __init__(self, hidden: int = 8) -> None:
+    def __init__(self, hidden: int = 8, descriptors: Sequence[Descriptor] = tuple(Descriptor)) -> None:
         super().__init__()
+        self._descriptors = tuple(descriptors)
         self.perceptron = nn.Sequential(
             nn.Conv2d(1, hidden, kernel_size=1), nn.ReLU(), nn.Conv2d(hidden, 1, kernel_size=1)
         )
-        self.convolution = nn.Conv2d(3, 1, kernel_size=3, padding=1)
+        self.convolution = nn.Conv2d(len(self._descriptors), 1, kernel_size=3, padding=1)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Weigh positions of maps (n, c, h, w): (n, 1, h, w) in (-1, 1)."""
-        maximum = maps.amax(dim=1, keepdim=True)
-        average = maps.mean(dim=1, keepdim=True)
-        pooled = functional.max_pool2d(maps, kernel_size=3, stride=1, padding=1).mean(dim=1, keepdim=True)
-        described = torch.cat([self.perceptron(d) for d in (maximum, average, pooled)], dim=1)
+        described = torch.cat([self.perceptron(_described(maps, kind)) for kind in self._descriptors], dim=1)
         return torch.tanh(self.convolution(described))
+
+
+def _described(maps: Tensor, kind: Descriptor) -> Tensor:
+    if kind is Descriptor.MAXIMUM:
+        return maps.amax(dim=1, keepdim=True)
+    if kind is Descriptor.MEAN:
+        return maps.mean(dim=1, keepdim=True)
+    return functional.max_pool2d(maps, kernel_size=3, stride=1, padding=1).mean(dim=1, keepdim=True)

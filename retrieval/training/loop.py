@@ -44,6 +44,7 @@ class Trainer:
         folder: of this run; made if absent.
         start: a checkpoint or weight file whose weights this run starts from, unless it already has its own.
         validator: measures the averaged weights every `config.validate_every` steps and at the end; never if None.
+        joint: another loss of the hash code, see `Objective`.
 
     Raises:
         CheckpointInvalid: a checkpoint is of another network or loss.
@@ -58,6 +59,7 @@ class Trainer:
         folder: Path,
         start: Path | None = None,
         validator: Validator | None = None,
+        joint: nn.Module | None = None,
     ) -> None:
         torch.set_num_threads(config.threads)
         folder.mkdir(parents=True, exist_ok=True)
@@ -72,7 +74,7 @@ class Trainer:
         self.checkpoint = folder / "checkpoint.safetensors"
         self.best = folder / "best.safetensors"
         torch.manual_seed(config.seed)
-        self.objective = Objective(config.losses, config.network, material.patients).to(self.device)
+        self.objective = Objective(config.losses, config.network, material.patients, joint).to(self.device)
         self._optimiser = make_optimiser(config, self.network, self.objective)
         self.step = self._resume(start)
         self.curve = LearningCurve(folder, self.step)

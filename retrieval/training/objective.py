@@ -31,13 +31,16 @@ class Objective(nn.Module):
         losses: which, and how they weigh.
         network: whose outputs it is put on.
         patients: how many there are in the material.
+        joint: loss of the hash code, called as `JointHashLoss` is and in its place; that one if None.
     """
 
-    def __init__(self, losses: LossConfig, network: NetworkConfig, patients: int) -> None:
+    def __init__(
+        self, losses: LossConfig, network: NetworkConfig, patients: int, joint: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.config = losses
         self.identity = IdentityLoss(losses.options, patients, network.embedding_dim)
-        self.joint = JointHashLoss(losses.alpha, losses.beta, losses.hash_margin)
+        self.joint = JointHashLoss(losses.alpha, losses.beta, losses.hash_margin) if joint is None else joint
         self.code = IdentityLoss(IdentityOptions(temperature=losses.temperature), patients, network.bits // 2)
 
     def forward(self, outputs: Outputs, batch: Batch) -> Parts:

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
-from retrieval.networks.attention import SpatialAttention
+from retrieval.networks.attention import Descriptor, SpatialAttention
 
 
 def test_weighs_every_position_between_minus_one_and_one() -> None:
@@ -33,3 +34,21 @@ def test_gradient_reaches_the_maps() -> None:
     SpatialAttention()(maps).sum().backward()
     assert maps.grad is not None
     assert maps.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [((Descriptor.POOLED,), 0.3 * 2), ((Descriptor.MAXIMUM, Descriptor.MEAN), 0.3 * 4 + 0.3 * 2)],
+)
+def test_descriptors_that_are_left_out_say_nothing(kept: tuple[Descriptor, ...], expected: float) -> None:
+    attention = SpatialAttention(hidden=1, descriptors=kept)
+    with torch.no_grad():
+        for layer in (attention.perceptron[0], attention.perceptron[2]):
+            layer.weight.fill_(1.0)
+            layer.bias.zero_()
+        attention.convolution.weight.zero_()
+        attention.convolution.bias.zero_()
+        attention.convolution.weight[0, :, 1, 1] = 0.3
+    maps = torch.zeros(1, 2, 3, 3)
+    maps[0, 0, 1, 1] = 4.0
+    assert torch.isclose(attention(maps)[0, 0, 1, 1], torch.tanh(torch.tensor(expected)))

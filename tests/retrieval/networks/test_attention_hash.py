@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from retrieval.networks import AttentionHashNetwork, Backbone
+from retrieval.networks import AttentionHashNetwork, Backbone, Branches
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +56,14 @@ def test_frozen_stages_do_not_move() -> None:
     assert all(parameter.grad is None for parameter in network.backbone.shallow[:2].parameters())
     assert next(network.backbone.deep.parameters()).grad is not None
     assert all(torch.equal(value, before[key]) for key, value in network.backbone.shallow[:2].state_dict().items())
+
+
+@pytest.mark.parametrize("branches", [Branches.LOCAL, Branches.GLOBAL])
+def test_a_branch_that_is_left_out_has_no_weights_and_the_other_makes_the_code(branches: Branches) -> None:
+    network = AttentionHashNetwork(Backbone("squeezenet1_1"), embedding_dim=8, bits=16, branches=branches).eval()
+    outputs = network(torch.rand(2, 1, 64, 64))
+    assert outputs.code.shape == (2, 16)
+    names = {name.split(".")[0] for name, _ in network.named_parameters()}
+    local = {"attention", "refine_local"}
+    assert names & (local | {"refine_global"}) == (local if branches is Branches.LOCAL else {"refine_global"})
+    assert bool(outputs.attention.any()) is (branches is Branches.LOCAL)

@@ -1,0 +1,122 @@
+"""Hash networks that are trained for the comparison: P4's, whole and in part, and those that it compares with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from retrieval.bench.hashing.labels import Labels, labels_of, learnable_findings, training_rows
+from retrieval.bench.hashing.material import FindingsMaterial
+from retrieval.bench.hashing.methods import HashMethod
+from retrieval.bench.method import About, Images, Matrix
+from retrieval.bench.trained import UNCHANGED, HashEffort, Lessons, begin, begins_from, finish
+from retrieval.data.cache import prepared_images
+from retrieval.networks import AttentionHashNetwork, Backbone, Branches, Descriptor
+from retrieval.training.build import encode
+from retrieval.training.config import (
+    GroupConfig,
+    LossConfig,
+    NetworkConfig,
+    Optimiser,
+    Precision,
+    Schedule,
+    TrainingConfig,
+)
+from retrieval.training.loop import Trainer
+
+_UNUSED_DIM = 1
+_RATE = 0.01
+
+
+@dataclass(frozen=True)
+class HashRecipe:
+    """One trained hash network.
+
+    Attributes:
+        key, name, source: see `About`. bits: code length, a multiple of 16.
+        loss: made for the network whose codes it judges.
+        branches, descriptors: of the network, see `AttentionHashNetwork`.
+    """
+
+    key: str
+    name: str
+    source: str
+    bits: int
+    loss: Callable[[AttentionHashNetwork], nn.Module]
+    branches: Branches = Branches.BOTH
+    descriptors: tuple[Descriptor, ...] = tuple(Descriptor)
+
+
+class TrainedHash(HashMethod):
+    """A hash network, trained when it is made.
+
+    Args:
+        recipe: which. lessons: on what.
+
+    Raises:
+        ManifestInvalid: no findings can be learned from the manifest.
+    """
+
+    def __init__(self, recipe: HashRecipe, lessons: Lessons) -> None:
+        effort = lessons.hashing
+        datasets = learnable_findings(lessons.manifest, lessons.datasets)
+        rows = training_rows(lessons.manifest, datasets, effort.images)
+        labels = labels_of(rows)
+        config = _config(recipe, effort, datasets)
+        torch.manual_seed(config.seed)
+        network = _network(recipe, effort, labels)
+        begin(network.backbone, lessons)
+        begun = begins_from(lessons, effort.backbone)
+        learned = f"{effort.steps} steps on {len(rows)} chests, {effort.backbone} from {begun}"
+        self.about = About(recipe.key, recipe.name, recipe.source, learned)
+        # Another effort is another run: it must not go on with what lies here of this one.
+        run = lessons.folder / f"{recipe.key}-{hashlib.sha256(f'{effort} {begun}'.encode()).hexdigest()[:8]}"
+        material = FindingsMaterial(rows, prepared_images(rows, lessons.cache), config, labels)
+        trainer = Trainer(config, network, material, run, joint=recipe.loss(network))
+        finish(trainer, recipe.name, run)
+        self._network = trainer.averaged.eval()
+        self._size = effort.size
+        self._half = config.precision is Precision.BF16
+
+    def real_codes(self, images: Images) -> Matrix:
+        """Real-valued codes float32 (n, bits)."""
+        return encode(self._network, images, self._size, self._half)[1]
+
+
+def _network(recipe: HashRecipe, effort: HashEffort, labels: Labels) -> AttentionHashNetwork:
+    return AttentionHashNetwork(
+        Backbone(effort.backbone),
+        _UNUSED_DIM,
+        recipe.bits,
+        len(labels.names),
+        branches=recipe.branches,
+        descriptors=recipe.descriptors,
+    )
+
+
+def _config(recipe: HashRecipe, effort: HashEffort, datasets: tuple[str, ...]) -> TrainingConfig:
+    """P4's optimiser for all, so that they differ in network and loss alone."""
+    return TrainingConfig(
+        name=recipe.key,
+        network=NetworkConfig(backbone=effort.backbone, embedding_dim=_UNUSED_DIM, bits=recipe.bits),
+        groups=(GroupConfig(datasets, effort.batch // 2, 1.0),),
+        losses=LossConfig(identity_weight=0.0, hash_weight=1.0, code_weight=0.0),
+        augmentation=UNCHANGED,
+        size=effort.size,
+        network_size=effort.size,
+        steps=effort.steps,
+        warmup=min(100, effort.steps // 10),
+        optimiser=Optimiser.SGD,
+        schedule=Schedule.STEP,
+        rate=_RATE,
+        average=0.99 if effort.steps > 500 else 0.5,
+        validate_every=0,
+        save_every=max(50, effort.steps // 10),
+        # Processors without bfloat16 would only imitate it, slowly.
+        precision=Precision.BF16 if torch.cuda.is_available() else Precision.FP32,
+        threads=torch.get_num_threads(),
+    )
