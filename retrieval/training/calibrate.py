@@ -108,7 +108,8 @@ def fit_calibration(
     Raises:
         CalibrationInvalid: there are too few pairs of either kind, or every similarity speaks against identity.
 
-    Source: logistic calibration, Platt 1999; isotonic, Zadrozny and Elkan 2002; the bound, Royall 1997, Statistical
+    Source: logistic calibration, Platt 1999; isotonic, Zadrozny and Elkan 2002, its steps joined, Oron and Flournoy
+    2017, Statistics in Biopharmaceutical Research 9:258; the bound, Royall 1997, Statistical
     Evidence, sec. 1.4.
     """
     sample = gather(pairs, shares, identity_bits)
@@ -213,12 +214,15 @@ def _fit_curve(sample: Sample, isotonic: bool) -> tuple[Fusion, Curve]:
         return fusion, lambda scores: intercept + scores
     scores = sample.columns @ np.array(coefficients)
     steps = IsotonicRegression(out_of_bounds="clip").fit(scores, sample.same, sample_weight=weights)
+    # Steps tie pairs that are not equally alike, and a list needs an order: straight lines join the steps' centres.
+    share, step = np.unique(steps.predict(scores), return_inverse=True)
+    centres = np.bincount(step, weights * scores) / np.bincount(step, weights)
     # Shares of 0 and 1 are kept off by half a patient and half a pair of two persons (Laplace).
-    least, most = 0.5 / (sample.positives + 1), 1.0 - 0.5 / (sample.negatives + 1)
+    share = np.clip(share, 0.5 / (sample.positives + 1), 1.0 - 0.5 / (sample.negatives + 1))
 
     def curve(wanted: Floats) -> Floats:
-        share = np.clip(steps.predict(wanted), least, most)
-        return np.asarray(np.log(share) - np.log1p(-share), dtype=np.float64)
+        found = np.interp(wanted, centres, share)
+        return np.asarray(np.log(found) - np.log1p(-found), dtype=np.float64)
 
     return fusion, curve
 
