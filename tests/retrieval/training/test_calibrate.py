@@ -77,7 +77,9 @@ def test_a_curve_that_is_no_logistic_is_fitted_isotonic() -> None:
 def test_an_isotonic_curve_has_no_steps_that_tie_pairs_which_are_not_equally_alike() -> None:
     rng = np.random.default_rng(0)
     plain = pairs(4000, 8000, useful_code=False)
-    found = fit(replace(plain, normalised=np.where(plain.same, rng.choice([1, 5], 12_000), 0) + rng.normal(0, 1, 12_000)))
+    found = fit(
+        replace(plain, normalised=np.where(plain.same, rng.choice([1, 5], 12_000), 0) + rng.normal(0, 1, 12_000))
+    )
     assert found.method == "isotonic"
     between = (np.array(found.log_ratios) > found.lowest) & (np.array(found.log_ratios) < found.highest)
     assert between.sum() > 20
