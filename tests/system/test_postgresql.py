@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,28 +20,38 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 import archive
+from archive import commitments, priors
 from archive.alerts import Finding, label_key, list_alerts, raise_alert
 from archive.audit import AuditAction, record
+from archive.audit_export import next_batch, record_told
+from archive.backlog import Errand, backlogs
 from archive.changes import changes_since
 from archive.database import Database, open_database
+from archive.exclusive import ExclusivityLost, take
 from archive.files import ImageFiles
 from archive.intake import Header, Outcome, StoredFile, register
 from archive.leftovers import finish
 from archive.links import Author, join, links_of, unjoin
-from archive.models import Base, Disposition, Instance, Patient
+from archive.models import Base, Disposition, Instance, Notification, Patient
 from archive.progress import due, record_failure, retry
 from archive.purge import Subject, purge
+from archive.queries import note_query
 from archive.review import dispose
-from archive.states import AlertKind, AlertState, ImageState, PurgeKind, Role
+from archive.sessions import end_sign_in, is_open, open_sign_in
+from archive.states import AlertKind, AlertState, Channel, ImageState, PurgeKind, Role
 from archive.statistics import system_status
 from archive.users import create_user, verify
-from config.paths import DataDir
+from config.paths import DataDir, data_dir
 from config.settings import Settings, load_settings
+from dicom_node.hl7_message import decoded, parsed, read_adt
+from dicom_node.hl7_patients import take as take_message
 from tests.archive.filing import PASSWORD, enlist, file_alert, file_image, file_patient
+from tests.dicom_node import adt
 from tests.system.running import free_port
 
 
@@ -226,15 +237,122 @@ def test_decisions_go_with_a_purge_and_not_otherwise(database: Database, folder:
         assert [one.name for one in session.scalars(select(Patient))] == [""]
 
 
-def test_migrations_go_back_and_forth(database: Database) -> None:
+def test_every_migration_goes_back_and_forth(database: Database) -> None:
     alembic = Config()
     alembic.set_main_option("script_location", str(Path(archive.__file__).parent / "migrations"))
-    with database.engine.begin() as connection:
-        alembic.attributes["connection"] = connection
-        command.downgrade(alembic, "0002")
-    database.migrate()
+    revisions = [script.revision for script in ScriptDirectory.from_config(alembic).walk_revisions()]
+    assert len(revisions) >= 13
+    for revision in revisions[1:]:
+        with database.engine.begin() as connection:
+            alembic.attributes["connection"] = connection
+            command.downgrade(alembic, revision)
+    for revision in reversed(revisions):
+        with database.engine.begin() as connection:
+            alembic.attributes["connection"] = connection
+            command.upgrade(alembic, revision)
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_what_an_earlier_version_stored_is_kept_by_the_outbox_s_migration(database: Database) -> None:
+    alembic = Config()
+    alembic.set_main_option("script_location", str(Path(archive.__file__).parent / "migrations"))
+    with database.write() as session:
+        alert = file_alert(session, file_image(session, file_patient(session, "P1")))
+        for channel in (Channel.WEBHOOK, Channel.REPORT):
+            session.add(Notification(alert_pk=alert.id, channel=channel))
+    with database.engine.begin() as connection:
+        alembic.attributes["connection"] = connection
+        command.downgrade(alembic, "0003")
+        earlier = connection.execute(text("SELECT id, target FROM notifications ORDER BY id")).all()
+    database.migrate()
+    with database.read() as session:
+        rows = session.scalars(select(Notification).order_by(Notification.id)).all()
+        assert [one.id for one in rows] == [row[0] for row in earlier]
+        assert all(one.uuid and one.due_at and one.batch == "" for one in rows)
+
+
+def test_two_machines_with_no_shared_disk_never_both_have_a_task(
+    database: Database, folder: DataDir, url: str, tmp_path: Path
+) -> None:
+    elsewhere = data_dir(tmp_path / "elsewhere")
+    elsewhere.create()
+    other = Database(url)
+    try:
+        first = take(database, folder, "index")
+        assert first is not None
+        first.check()
+        assert take(other, elsewhere, "index") is None
+        # As when the server is started again, or the network between them breaks.
+        with other.engine.begin() as connection:
+            locks = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+            connection.execute(text(locks)).all()
+        for _ in range(2):
+            with pytest.raises(ExclusivityLost):
+                first.check()
+        second = take(other, elsewhere, "index")
+        assert second is not None
+        first.close()
+        second.check()
+        assert take(database, folder, "index") is None
+        second.close()
+        third = take(database, folder, "index")
+        assert third is not None
+        third.close()
+    finally:
+        other.close()
+
+
+def test_a_search_and_a_day_are_claimed_by_one_alone(database: Database) -> None:
+    with database.write() as session:
+        for number in range(6):
+            priors.begin(session, file_patient(session, f"P{number}").id)
+        priors.ask_for_days(session, [date(2024, 1, day) for day in range(1, 7)])
+
+    def claim(_: int) -> tuple[int | None, date | None]:
+        with database.write() as session:
+            wanted = priors.claim_patient(session)
+            return None if wanted is None else wanted.patient_pk, priors.claim_day(session)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(claim, range(6)))
+    patients, days = {patient for patient, _ in found}, {day for _, day in found}
+    # Who finds only rows that others are claiming gets none, and asks again later.
+    assert len(patients - {None}) == sum(patient is not None for patient, _ in found) > 0
+    assert len(days - {None}) == sum(day is not None for _, day in found) > 0
+
+
+def test_a_merge_by_hl7_is_taken_once(database: Database) -> None:
+    with database.write() as session:
+        file_image(session, file_patient(session, "OLD", issuer="HOSP"))
+    content = adt.merge("OLD", "NEW", event="A47")
+    message = read_adt(parsed(decoded(content)))
+    for news in (True, False):
+        with database.write() as session:
+            assert take_message(session, message, content, "10.0.0.7", "HOSP") is news
+    with database.read() as session:
+        persons = set(session.scalars(select(Patient.person_pk)))
+        assert len(persons) == 1 and None not in persons
+
+
+def test_commitments_queries_and_sign_ins_are_kept(database: Database) -> None:
+    with database.write() as session:
+        user = enlist(session, Role.QA)
+        made = commitments.enter(session, "PACS1", "1.2.3", [("1.2", "1.3")])
+        assert commitments.enter(session, "PACS1", "1.2.3", [("1.2", "1.3")]) == made
+        patient = file_patient(session, "P1")
+        note_query(session, "PACS1", "1.2.840.10008.5.1.4.1.2.2.1", b"\x10\x00", "1.2.3", patient.id)
+        record(session, "qa", AuditAction.SIGNED_IN)
+        token = open_sign_in(session, user.id, timedelta(hours=12))
+    batch = next_batch(database, "file")
+    assert ([one.identifier for one in batch.asked], len(batch.done)) == ([b"\x10\x00"], 1)
+    with database.write() as session:
+        record_told(session, "file", batch)
+    assert len(next_batch(database, "file")) == 0
+    with database.write() as session:
+        assert is_open(session, token, user.id) and backlogs(session)[Errand.COMMITMENTS].pending == 1
+        end_sign_in(session, token)
+        assert not is_open(session, token, user.id)
 
 
 def test_the_command_line_works_on_it(database: Database, folder: DataDir, url: str) -> None:
