@@ -18,13 +18,22 @@ _NEEDED = ("faiss", "imagehash", "matplotlib", "psutil")
 
 @dataclass(frozen=True)
 class _Profile:
-    """How much is done: images of each dataset at most (SIFT compares a pair in milliseconds, and there are half as
-    many pairs as the square of the images), and how trained methods are trained, see `Effort` and `HashEffort`."""
+    """How much is done.
+
+    Attributes:
+        images: to compare, of all datasets together. SIFT takes milliseconds a pair, and there are half as many pairs
+            as the square of the images.
+        steps, size, patients, lessons: how networks are trained, see `Effort`. hash_*: hashing, see `HashEffort`.
+        side: of the images that frozen networks get, pixels. keypoints: of an image, for SIFT and ORB.
+    """
 
     images: int
     steps: int
     size: int
     patients: int
+    lessons: int | None
+    side: int
+    keypoints: int
     hash_steps: int
     hash_batch: int
     hash_images: int
@@ -32,9 +41,44 @@ class _Profile:
 
 
 _PROFILES = {
-    "quick": _Profile(160, 6, 96, 8, hash_steps=24, hash_batch=16, hash_images=200, hash_backbone="resnet18"),
+    "miniature": _Profile(
+        images=24,
+        steps=3,
+        size=96,
+        patients=2,
+        lessons=24,
+        side=32,
+        keypoints=20,
+        hash_steps=3,
+        hash_batch=4,
+        hash_images=24,
+        hash_backbone="resnet18",
+    ),
+    "quick": _Profile(
+        images=200,
+        steps=6,
+        size=96,
+        patients=8,
+        lessons=400,
+        side=224,
+        keypoints=200,
+        hash_steps=24,
+        hash_batch=16,
+        hash_images=200,
+        hash_backbone="resnet18",
+    ),
     "full": _Profile(
-        4000, 3000, 224, 32, hash_steps=3000, hash_batch=64, hash_images=100_000, hash_backbone="resnet50"
+        images=8000,
+        steps=3000,
+        size=224,
+        patients=32,
+        lessons=None,
+        side=224,
+        keypoints=500,
+        hash_steps=3000,
+        hash_batch=64,
+        hash_images=100_000,
+        hash_backbone="resnet50",
     ),
 }
 
@@ -43,14 +87,20 @@ _PROFILES = {
 @click.argument("methods", nargs=-1)
 @click.option("--data", "manifest", type=_FILE, required=True, help="CSV that lists the images and their patients.")
 @click.option(
-    "-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the results."
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("comparison"),
+    show_default=True,
+    help="Folder for the results.",
 )
 @click.option(
     "--profile",
-    type=click.Choice(sorted(_PROFILES)),
+    type=click.Choice(list(_PROFILES)),
     default="quick",
     show_default=True,
-    help="quick: up to 160 images of each dataset, networks trained for 6 steps; full: up to 4,000, and 3,000 steps.",
+    help="miniature: 24 images and 3 training steps, to see that everything runs; quick: 200 images and 6 steps, a "
+    "quarter of an hour on two cores; full: up to 8,000 images and 3,000 steps, for a GPU.",
 )
 @click.option("--dataset", "datasets", multiple=True, help="Only images of this dataset; may be repeated.")
 @click.option(
@@ -60,13 +110,19 @@ _PROFILES = {
     show_default=True,
     help="Whose images to compare; only `test` patients were never looked at in training.",
 )
+@click.option(
+    "--pairs",
+    type=_FILE,
+    help="Pairs for Packhäuser's protocol: CSV (file_a, file_b, same) or a published list; drawn as theirs if missing.",
+)
 @click.option("--weights", default="default", show_default=True, help="This product's: a shipped name, or a file.")
 @click.option(
     "--backbone-weights",
     "backbones",
     multiple=True,
     metavar="NAME=FILE",
-    help="ImageNet weights (safetensors) of a torchvision backbone, for example mobilenet_v2=FILE; may be repeated.",
+    help="ImageNet weights (safetensors) of a torchvision backbone, for example mobilenet_v2=FILE; may be repeated. "
+    "A backbone that no paper used takes part beside theirs.",
 )
 @click.option("--pretrained", is_flag=True, help="Download ImageNet weights of the backbones without a file.")
 @click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Folder that keeps prepared images.")
@@ -78,6 +134,7 @@ def command(
     profile: str,
     datasets: tuple[str, ...],
     split: str,
+    pairs: Path | None,
     weights: str,
     backbones: tuple[str, ...],
     pretrained: bool,
@@ -91,15 +148,17 @@ def command(
     find the same findings), p5 (max-pooled features), ours. A wrong name lists all. Networks of p1, p3 and p4 are
     trained on the manifest's training split; p4 is left out where no findings are known there.
 
-    The folder gets comparison.md (tables and a picture), comparison.csv (every figure) and comparison.png. What was
-    measured stays in methods/: the same command goes on after a stop, and measures nothing twice on the same images.
-    Backbones without ImageNet weights take part with random ones, and the table says so.
+    The folder gets comparison.md (tables and a picture), comparison.csv (every figure), tables.csv (what one paper has
+    and no other) and comparison.png. What was measured stays in methods/: the same command goes on after a stop, and
+    measures nothing twice on the same images. Backbones without ImageNet weights start from random ones, and the table
+    says so.
 
     \b
     Examples:
       lungprint bench --data xrays/manifest.csv -o comparison
       lungprint bench p3 ours --data xrays/manifest.csv --dataset nih -o comparison
       lungprint bench p2 --pretrained --data xrays/manifest.csv -o comparison
+      lungprint bench ours --data nih/manifest.csv --pairs pairs_testing.txt -o comparison
     """
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
@@ -107,26 +166,25 @@ def command(
             f"The comparison needs {' and '.join(missing)}: install them with pip install 'lungprint[train]'."
         )
     # Here, not above: torch takes seconds to import, and `--help` should not.
-    from retrieval.bench.catalogue import Sources, catalogue, chosen
-    from retrieval.bench.report import show, write
+    from retrieval.bench.catalogue import Sources, catalogue, chosen, needed_downloads
+    from retrieval.bench.report import Origin, show, write
     from retrieval.bench.run import Comparison, compare
     from retrieval.bench.trained import Effort, HashEffort, Lessons
     from retrieval.data.manifest import Split
     from retrieval.encoder import Encoder
+    from retrieval.networks.backbone import download_weights
 
     with tempfile.TemporaryDirectory(prefix="lungprint-bench-") as scratch, progress_bar() as bar:
-        kept, files, effort = cache or Path(scratch), _files(backbones), _PROFILES[profile]
-        lessons = Lessons(
-            manifest,
-            kept,
-            datasets,
-            output / "runs",
-            files,
-            Effort(effort.steps, effort.size, effort.patients),
-            HashEffort(effort.hash_steps, effort.size, effort.hash_batch, effort.hash_images, effort.hash_backbone),
-            pretrained,
-        )
-        entries = chosen(catalogue(Sources(weights, files, pretrained, lessons)), methods)
+        kept, files, how = cache or Path(scratch), _files(backbones), _PROFILES[profile]
+        effort = Effort(how.steps, how.size, how.patients, how.lessons)
+        hashing = HashEffort(how.hash_steps, how.size, how.hash_batch, how.hash_images, how.hash_backbone)
+        lessons = Lessons(manifest, kept, datasets, output / "runs", files, effort, hashing, pretrained)
+        sources = Sources(weights, files, pretrained, lessons, how.side, how.keypoints)
+        entries = chosen(catalogue(sources), methods)
+        for name in needed_downloads(entries, sources):
+            # Now, not when its turn comes: without a network, an error after an hour would be late.
+            click.echo(f"ImageNet weights of {name}", err=True)
+            download_weights(name)
         task = bar.add_task("methods", total=len(entries))
 
         def said(name: str, place: int, count: int) -> None:
@@ -135,14 +193,14 @@ def command(
                 click.echo(f"{place} of {count}: {name}", err=True)
 
         found = compare(
-            Comparison(manifest, kept, datasets, Split(split), effort.images, rounds),
+            Comparison(manifest, kept, datasets, Split(split), how.images, rounds, pairs),
             entries,
             output,
             said,
             lambda images: Encoder.load(weights).encode(images).gate.suitable,
         )
         bar.update(task, completed=len(entries))
-    page = write(found, output)
+    page = write(found, Origin.here(profile, split), output)
     show(found, console())
     click.echo(f"Comparison: {page}")
 

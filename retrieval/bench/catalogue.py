@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, partial
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from retrieval.bench.classical import classical_methods
-from retrieval.bench.frozen import FrozenBackbone, FrozenFeatures, MaxPooledFeatures
+from retrieval.bench.classical import MOST_KEYPOINTS, classical_methods
+from retrieval.bench.frozen import SIDE, FrozenBackbone, FrozenFeatures, MaxPooledFeatures
 from retrieval.bench.hashing.labels import learnable_findings
 from retrieval.bench.hashing.methods import FeatureHash, FeatureLessons
 from retrieval.bench.hashing.networks import TrainedHash
@@ -18,14 +18,15 @@ from retrieval.bench.measures import MEASURES
 from retrieval.bench.method import ImageMethod
 from retrieval.bench.ours import OurEmbedding, OurVerdict
 from retrieval.bench.recipes import p1_recipes, p3_recipes
-from retrieval.bench.trained import Lessons, TrainedMethod
+from retrieval.bench.trained import Lessons, Recipe, TrainedMethod
 from retrieval.encoder import Encoder
 from retrieval.errors import ConfigInvalid, ManifestInvalid
 from retrieval.weights import find_weights, model_id_of
 
 P2_BACKBONES = ("resnet18", "resnet50", "resnet152")
-_P2_MEASURED = "resnet18"
 _P5_BACKBONE = "resnet50"
+
+Make = Callable[[], ImageMethod[Any]]
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,24 @@ class Entry:
         gated: compare only the images that the gate lets through.
         missing: what the method lacks here, as a sentence; it takes part only where it is wanted by name, which is an
             error then.
+        shared: name of the representation, where methods that follow each other have the same; "" for one of its own.
+        backbone: torchvision's name, of a network that starts from ImageNet weights where there are some; else "".
     """
 
     key: str
     name: str
     group: str
-    make: Callable[[], ImageMethod[Any]]
+    make: Make
     made_from: str = ""
     gated: bool = False
     missing: str = ""
+    shared: str = ""
+    backbone: str = ""
+
+    @property
+    def represented_as(self) -> str:
+        """What methods with the same representation have in common."""
+        return self.shared or self.key
 
 
 @dataclass(frozen=True)
@@ -58,48 +68,32 @@ class Sources:
         backbones: files of torchvision state dicts (safetensors), by torchvision's name.
         pretrained: let torchvision download ImageNet weights of the others.
         lessons: what trained methods learn from; they are left out if None.
+        side: of the images that frozen networks get, pixels. keypoints: of an image at most, for SIFT and ORB.
     """
 
     weights: str
     backbones: Mapping[str, Path]
     pretrained: bool = False
     lessons: Lessons | None = None
+    side: int = SIDE
+    keypoints: int = MOST_KEYPOINTS
 
 
 def catalogue(sources: Sources) -> list[Entry]:
     """Every method."""
-    entries = [_classical(method) for method in classical_methods()]
+    entries = [_classical(method, sources) for method in classical_methods(sources.keypoints)]
     if sources.lessons is not None:
         entries += _trained(sources, sources.lessons)
-    for name in (*P2_BACKBONES, *sorted(set(sources.backbones) - set(P2_BACKBONES))):
-        for measure in MEASURES if name == _P2_MEASURED else ("cosine",):
-            make = partial(_frozen, sources, name, measure)
-            entries.append(
-                Entry(f"{name}-{measure.lower()}", f"frozen {name}, {measure}", "p2", make, _origin(sources, name))
-            )
+    entries += _frozen(sources)
     if sources.lessons is not None:
         entries += _hashing(sources, sources.lessons)
-    make_max = partial(_max_pooled, sources, _P5_BACKBONE)
-    entries.append(
-        Entry(
-            f"{_P5_BACKBONE}-max",
-            f"frozen {_P5_BACKBONE}, max-pooled",
-            "p5",
-            make_max,
-            _origin(sources, _P5_BACKBONE),
-        )
-    )
-    model_id = model_id_of(find_weights(sources.weights))
-    encoder = cache(lambda: Encoder.load(sources.weights))
-    entries.append(Entry("lungprint", "Lungprint, embedding", "ours", lambda: OurEmbedding(encoder()), model_id))
-    calibrated = Entry(
-        "lungprint-calibrated",
-        "Lungprint, calibrated",
-        "ours",
-        lambda: OurVerdict(encoder(), sources.weights),
-        model_id,
-    )
-    return [*entries, calibrated]
+    return [*entries, _max_pooled(sources), *_ours(sources)]
+
+
+def needed_downloads(entries: Sequence[Entry], sources: Sources) -> list[str]:
+    """Backbones of these methods whose ImageNet weights are to be downloaded, by torchvision's name."""
+    wanted = {entry.backbone for entry in entries} - set(sources.backbones) - {""}
+    return sorted(wanted) if sources.pretrained else []
 
 
 def chosen(entries: Sequence[Entry], wanted: Sequence[str]) -> list[Entry]:
@@ -129,21 +123,44 @@ def _origin(sources: Sources, backbone: str) -> str:
     return model_id_of(file) if file is not None else "downloaded" if sources.pretrained else "random"
 
 
-def _classical(method: ImageMethod[Any]) -> Entry:
-    return Entry(method.about.key, method.about.name, "p3", lambda: method)
+def _classical(method: ImageMethod[Any], sources: Sources) -> Entry:
+    return Entry(method.about.key, method.about.name, "p3", lambda: method, f"{sources.keypoints} keypoints")
 
 
 def _trained(sources: Sources, lessons: Lessons) -> list[Entry]:
     entries = []
-    for recipe in p3_recipes():
-        made_from = f"{lessons.effort} {_origin(sources, recipe.backbone)}"
+    # The papers' own backbones, and those that there are starting weights for.
+    more = sorted(set(sources.backbones) - set(P2_BACKBONES))
+    for recipe in p3_recipes(more):
         # Trained once for the two rows that follow each other.
-        make = cache(partial(TrainedMethod, recipe, lessons))
-        entries.append(Entry(recipe.key, recipe.name, "p3", make, made_from))
-        entries.append(Entry(f"{recipe.key}-gated", f"{recipe.name}, gated", "p3", make, made_from, gated=True))
-    for recipe in p1_recipes():
-        made_from = f"{lessons.effort} {_origin(sources, recipe.backbone)}"
-        entries.append(Entry(recipe.key, recipe.name, "p1", partial(TrainedMethod, recipe, lessons), made_from))
+        make = lru_cache(1)(partial(TrainedMethod, recipe, lessons))
+        entry = _lesson(recipe, "p3", make, sources, lessons)
+        gated = replace(entry, key=f"{recipe.key}-gated", name=f"{recipe.name}, gated", gated=True)
+        entries += [replace(one, shared=recipe.key) for one in (entry, gated)]
+    for recipe in p1_recipes(more):
+        entries.append(_lesson(recipe, "p1", partial(TrainedMethod, recipe, lessons), sources, lessons))
+    return entries
+
+
+def _lesson(recipe: Recipe, group: str, make: Make, sources: Sources, lessons: Lessons) -> Entry:
+    made_from = f"{recipe} {lessons.effort} {_origin(sources, recipe.backbone)}"
+    return Entry(recipe.key, recipe.name, group, make, made_from, backbone=recipe.backbone)
+
+
+def _frozen(sources: Sources) -> list[Entry]:
+    # One at a time: networks of methods that are done need no memory.
+    load = lru_cache(1)(
+        lambda name: FrozenBackbone(name, sources.backbones.get(name), sources.pretrained, sources.side)
+    )
+    entries = []
+    for name in (*P2_BACKBONES, *sorted(set(sources.backbones) - set(P2_BACKBONES))):
+        made_from = f"{sources.side} pixels, {_origin(sources, name)}"
+        for measure in MEASURES:
+            make = partial(_features, load, name, measure)
+            key = f"{name}-{measure.lower()}"
+            entries.append(
+                Entry(key, f"frozen {name}, {measure}", "p2", make, made_from, shared=f"frozen {name}", backbone=name)
+            )
     return entries
 
 
@@ -158,23 +175,44 @@ def _hashing(sources: Sources, lessons: Lessons) -> list[Entry]:
     features = FeatureLessons(backbone, lessons.manifest, lessons.cache, lessons.datasets, effort.images)
     made_from = f"{effort} {_origin(sources, name)}"
     on_features = [
-        Entry(key, about.name, "p4", partial(FeatureHash, about, features, learn), made_from, missing=missing)
+        Entry(
+            key,
+            about.name,
+            "p4",
+            partial(FeatureHash, about, features, learn),
+            made_from,
+            missing=missing,
+            backbone=name,
+        )
         for key, (about, learn) in FEATURE_HASHES.items()
     ]
     trained = [
-        Entry(recipe.key, recipe.name, "p4", partial(TrainedHash, recipe, lessons), made_from, missing=missing)
+        Entry(recipe.key, recipe.name, "p4", partial(TrainedHash, recipe, lessons), made_from, missing=missing, backbone=name)
         for recipe in trained_recipes()
     ]
     return on_features + trained
 
 
-def _frozen(sources: Sources, name: str, measure: str) -> ImageMethod[Any]:
-    return FrozenFeatures(_backbone(sources, name), measure)
+def _max_pooled(sources: Sources) -> Entry:
+    name = _P5_BACKBONE
+    made_from = f"{sources.side} pixels, {_origin(sources, name)}"
+
+    def make() -> ImageMethod[Any]:
+        return MaxPooledFeatures(FrozenBackbone(name, sources.backbones.get(name), sources.pretrained, sources.side))
+
+    return Entry(f"{name}-max", f"frozen {name}, max-pooled", "p5", make, made_from, backbone=name)
 
 
-def _max_pooled(sources: Sources, name: str) -> ImageMethod[Any]:
-    return MaxPooledFeatures(_backbone(sources, name))
+def _features(load: Callable[[str], FrozenBackbone], name: str, measure: str) -> ImageMethod[Any]:
+    return FrozenFeatures(load(name), measure)
 
 
-def _backbone(sources: Sources, name: str) -> FrozenBackbone:
-    return FrozenBackbone(name, sources.backbones.get(name), sources.pretrained)
+def _ours(sources: Sources) -> list[Entry]:
+    weights = sources.weights
+    model_id = model_id_of(find_weights(weights))
+    encoder = lru_cache(1)(lambda: Encoder.load(weights))
+    one, other = OurEmbedding.about, OurVerdict.about
+    return [
+        Entry(one.key, one.name, "ours", lambda: OurEmbedding(encoder()), model_id, shared="lungprint"),
+        Entry(other.key, other.name, "ours", lambda: OurVerdict(encoder(), weights), model_id, shared="lungprint"),
+    ]

@@ -28,8 +28,7 @@ _HASHES: dict[str, Callable[[Image.Image], imagehash.ImageHash]] = {
     "pHash": imagehash.phash,
     "dHash": imagehash.dhash,
 }
-_MOST_KEYPOINTS = 500
-_GREY_SIDE = 320
+MOST_KEYPOINTS = 500
 
 
 class Histogram(ArrayMethod):
@@ -96,9 +95,9 @@ class Keypoints(ImageMethod[Sequence[Descriptors]]):
         most: keypoints kept of an image, the strongest.
     """
 
-    def __init__(self, name: str, most: int = _MOST_KEYPOINTS) -> None:
+    def __init__(self, name: str, most: int = MOST_KEYPOINTS) -> None:
         section = {"SIFT": "P3 §2.4", "ORB": "P3 §2.5"}[name]
-        self.about = About(name.lower(), f"{name}, brute force", section)
+        self.about = About(name.lower(), f"{name}, brute force, {most} keypoints", section)
         # The paper counts nearest neighbours below a distance it does not name; mutual nearest need no such number.
         self._finder: cv2.Feature2D = (cv2.SIFT if name == "SIFT" else cv2.ORB).create(nfeatures=most)
         norm = cv2.NORM_L1 if name == "SIFT" else cv2.NORM_HAMMING
@@ -134,12 +133,12 @@ class Keypoints(ImageMethod[Sequence[Descriptors]]):
         return len(self._matcher.match(first, second)) if len(first) and len(second) else 0
 
 
-def classical_methods() -> list[ImageMethod[Any]]:
-    """All of P3's classical methods."""
+def classical_methods(keypoints: int = MOST_KEYPOINTS) -> list[ImageMethod[Any]]:
+    """All of P3's classical methods; SIFT and ORB keep at most so many keypoints of an image."""
     return [
         *(Histogram(metric) for metric in _HISTOGRAM),
         GreyCosine(),
         *(GlobalHash(name) for name in _HASHES),
-        Keypoints("SIFT"),
-        Keypoints("ORB"),
+        Keypoints("SIFT", keypoints),
+        Keypoints("ORB", keypoints),
     ]

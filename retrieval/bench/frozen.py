@@ -19,7 +19,7 @@ from retrieval.networks import Backbone
 from retrieval.networks.input import network_input
 
 _CHUNK = 16
-_SIDE = 224
+SIDE = 224
 _PROGRESS = Console(stderr=True)
 
 
@@ -30,7 +30,7 @@ class FrozenBackbone:
         name: torchvision's name.
         weights: safetensors file of a torchvision state dict; None for ImageNet weights that torchvision downloads if
             `pretrained`, else for random ones.
-        side: of the images it sees, pixels.
+        side: in pixels, of the images that it gets; P2 and P5 take 224.
 
     Attributes:
         learned: what the weights were learned from, for the tables.
@@ -39,14 +39,14 @@ class FrozenBackbone:
         WeightsNotUsable: no such backbone, or the file does not fit.
     """
 
-    def __init__(self, name: str, weights: Path | None = None, pretrained: bool = False, side: int = _SIDE) -> None:
+    def __init__(self, name: str, weights: Path | None = None, pretrained: bool = False, side: int = SIDE) -> None:
         torch.manual_seed(0)
+        self._side = side
         self._backbone = Backbone(name, pretrained=pretrained and weights is None)
         if weights is not None:
             self._backbone.load_torchvision_file(weights)
         self._backbone.eval().to(memory_format=torch.channels_last)
         self.name = name
-        self._side = side
         self.learned = "ImageNet" if pretrained or weights is not None else "nothing, random weights"
 
     def maps(self, images: Images, pool: nn.Module) -> Matrix:

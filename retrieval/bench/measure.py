@@ -7,17 +7,20 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 import numpy.typing as npt
 import psutil
 
+from retrieval.bench.decision import Decision, decide
 from retrieval.bench.extras import Extra
-from retrieval.bench.method import About, ImageMethod, Images
+from retrieval.bench.field import FieldFigures, field_figures, kept_pairs
+from retrieval.bench.method import About, ImageMethod, Images, Represented
 from retrieval.errors import ManifestInvalid
 from retrieval.evaluation.cohort import Cohort
 from retrieval.evaluation.findings_figures import CHANCE, FindingsFigures, cohort_findings
+from retrieval.evaluation.pair_list import ListedPairs, PairFigures
 from retrieval.evaluation.protocol import Figures, evaluate
 
 _EVERY = 0.02
@@ -31,10 +34,11 @@ class Costs:
     """What a method takes.
 
     Attributes:
-        ms_per_image: to represent an image, one process, batches of 16.
+        ms_per_image: to represent an image, one process, batches of 16; with a gate, to ask it too.
         us_per_comparison: of two represented images, when one is compared with many.
         bytes_per_image: what is kept of an image.
-        memory_mib: by how much the process grew while it represented and compared the images, at its peak.
+        memory_mib: by how much the process grew while it represented the images, or while it compared them, at its
+            peak; the larger.
     """
 
     ms_per_image: float
@@ -52,6 +56,8 @@ class Measured:
         extras: tables that only its paper has.
         findings, chance: figures of the search by findings, the method's and those of equal distances everywhere, on
             each cohort in which at least two findings are known.
+        decisions: by one threshold, on each cohort.
+        field: by the field's protocol, on all images; None if the list of pairs lacks a kind.
     """
 
     about: About
@@ -60,6 +66,8 @@ class Measured:
     extras: tuple[Extra, ...] = ()
     findings: tuple[FindingsFigures, ...] = ()
     chance: tuple[FindingsFigures, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    field: FieldFigures | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, for `from_json`; NaN is None."""
@@ -70,6 +78,8 @@ class Measured:
             "extras": [asdict(one) for one in self.extras],
             "findings": [_plain(one) for one in self.findings],
             "chance": [_plain(one) for one in self.chance],
+            "decisions": [_plain(one) for one in self.decisions],
+            "field": None if self.field is None else {**_plain(self.field), "pairs": _plain(self.field.pairs)},
         }
 
     @classmethod
@@ -81,69 +91,109 @@ class Measured:
             for one in raw["extras"]
         )
         findings, chance = (tuple(FindingsFigures(**_read(one)) for one in raw[key]) for key in ("findings", "chance"))
-        return cls(About(**raw["about"]), Costs(**raw["costs"]), figures, extras, findings, chance)
+        return cls(
+            About(**raw["about"]),
+            Costs(**raw["costs"]),
+            figures,
+            extras,
+            findings,
+            chance,
+            tuple(Decision(**_read(one)) for one in raw["decisions"]),
+            None if raw["field"] is None else _read_field(raw["field"]),
+        )
+
+
+@dataclass(frozen=True)
+class Seen(Generic[Represented]):
+    """n images as one method represents them, and what that took: see `Costs`."""
+
+    images: Represented
+    ms_per_image: float
+    memory_mib: float
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Which images are informative enough to be compared, bool (n,), and what it took to ask, ms an image."""
+
+    passed: npt.NDArray[np.bool_]
+    ms_per_image: float
+
+
+def see(method: ImageMethod[Represented], images: Images) -> Seen[Represented]:
+    """Represent prepared images uint8 (n, h, w), and time it."""
+    with _growth() as grown:
+        method.represent(images[:1])  # what is loaded or compiled at first use is not an image's cost
+        began = time.perf_counter()
+        represented = method.represent(images)
+        taken = time.perf_counter() - began
+    return Seen(represented, 1e3 * taken / len(images), grown[0] / _MIB)
 
 
 def measure(
-    method: ImageMethod[Any],
-    images: Images,
+    method: ImageMethod[Represented],
+    seen: Seen[Represented],
     cohorts: Sequence[Cohort],
+    listed: ListedPairs,
     rounds: int,
-    keep: npt.NDArray[np.bool_] | None = None,
+    gate: Gate | None = None,
 ) -> Measured:
-    """Represent every image once, compare within each cohort, and time both.
+    """Compare the images that a method has seen, within each cohort and by the field's protocol, and time it.
 
     Args:
-        images: uint8 (n, h, w), prepared. cohorts: of positions among them.
+        seen: n images. cohorts: of positions among them; the last is of all of them.
+        listed: pairs of positions in the last cohort.
         rounds: draws of patients for the intervals.
-        keep: bool (n,), which images are informative enough to be compared; all if None.
+        gate: which images may be compared; all if None.
 
     Raises:
-        ManifestInvalid: of a cohort no image is to be kept.
+        ManifestInvalid: of a cohort no image may be compared.
     """
-    if keep is not None:
-        cohorts = [cohort.chosen(keep) for cohort in cohorts]
+    everything = cohorts[-1]
+    if gate is not None:
+        cohorts = [cohort.chosen(gate.passed) for cohort in cohorts]
+        listed = kept_pairs(listed, gate.passed)
     if empty := [cohort.name for cohort in cohorts if not cohort.rows]:
         raise ManifestInvalid(
             f"The gate lets no image of {', '.join(empty)} through, so methods with a gate cannot be measured there; "
             "name the methods without one."
         )
+    count = len(everything.rows)
+    few = method.chosen(seen.images, list(range(min(_TIMED, count))))
     with _growth() as grown:
-        method.represent(images[:1])  # what is loaded or compiled at first use is not an image's cost
         began = time.perf_counter()
-        represented = method.represent(images)
-        to_represent = time.perf_counter() - began
-        few = method.chosen(represented, list(range(min(_TIMED, len(images)))))
-        began = time.perf_counter()
-        method.similarity(few, represented)
+        method.similarity(few, seen.images)
         to_compare = time.perf_counter() - began
-        similarities = []
-        for cohort in cohorts:
-            mine = method.chosen(represented, cohort.positions.tolist())
-            similarities.append(method.similarity(mine, mine))
-    compared = list(zip(similarities, cohorts, strict=True))
-    found = tuple(evaluate(method.about.name, similarity, cohort, rounds)[0] for similarity, cohort in compared)
-    findings = [cohort_findings(cohort, method.about.name, -similarity, rounds) for similarity, cohort in compared]
-    chance = [cohort_findings(cohort, CHANCE, np.zeros_like(similarity), rounds) for similarity, cohort in compared]
+        whole = method.similarity(seen.images, seen.images)
+    name = method.about.name
+    compared = [(whole[np.ix_(cohort.positions, cohort.positions)], cohort) for cohort in cohorts]
     costs = Costs(
-        ms_per_image=1e3 * to_represent / len(images),
-        us_per_comparison=1e6 * to_compare / (min(_TIMED, len(images)) * len(images)),
-        bytes_per_image=method.nbytes(represented) / len(images),
-        memory_mib=grown[0] / _MIB,
+        ms_per_image=seen.ms_per_image + (0.0 if gate is None else gate.ms_per_image),
+        us_per_comparison=1e6 * to_compare / (min(_TIMED, count) * count),
+        bytes_per_image=method.nbytes(seen.images) / count,
+        memory_mib=max(seen.memory_mib, grown[0] / _MIB),
     )
-    about = method.about if keep is None else replace(method.about, name=f"{method.about.name}, gated")
+    findings = [cohort_findings(cohort, name, -similarity, rounds) for similarity, cohort in compared]
+    chance = [cohort_findings(cohort, CHANCE, np.zeros_like(similarity), rounds) for similarity, cohort in compared]
+    both = listed.same.any() and not listed.same.all()
     return Measured(
-        about,
+        method.about if gate is None else replace(method.about, name=f"{name}, gated"),
         costs,
-        found,
-        tuple(method.extras(represented, cohorts)) if keep is None else (),
+        tuple(evaluate(name, similarity, cohort, rounds)[0] for similarity, cohort in compared),
+        tuple(method.extras(seen.images, cohorts)) if gate is None else (),
         tuple(one for one in findings if one is not None),
         tuple(one for one in chance if one is not None),
+        tuple(decide(similarity, cohort) for similarity, cohort in compared),
+        field_figures(name, whole, everything.rows, listed, rounds) if both else None,
     )
 
 
-def _plain(figures: Figures | FindingsFigures) -> dict[str, Any]:
+def _plain(figures: Figures | FindingsFigures | Decision | FieldFigures | PairFigures) -> dict[str, Any]:
     return {key: None if value != value else value for key, value in asdict(figures).items()}
+
+
+def _read_field(raw: dict[str, Any]) -> FieldFigures:
+    return FieldFigures(**{**_read(raw), "pairs": PairFigures(**_read(raw["pairs"]))})
 
 
 def _read(raw: dict[str, Any]) -> dict[str, Any]:

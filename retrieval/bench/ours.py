@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from retrieval.bench.method import About, ArrayMethod, ImageMethod, Images, Matrix
+from retrieval.bench.method import About, ImageMethod, Images, Matrix
 from retrieval.calibration import Calibration, calibration_beside
 from retrieval.comparison import Comparer
 from retrieval.encoder import Encoder, Encodings
 from retrieval.verification import read_verifier
 from retrieval.weights import find_weights, read_card
 
+SOURCE = "this product"
 _LEARNED = "chests of training patients"
 
 
-class OurEmbedding(ArrayMethod):
-    """Cosine of the embeddings.
+class _Encoded(ImageMethod[Encodings]):
+    """A way to compare what the encoder gives.
 
     Args:
         encoder: a loaded network.
@@ -23,33 +24,43 @@ class OurEmbedding(ArrayMethod):
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
-        self.about = About("lungprint", "Lungprint, embedding", "this product", _LEARNED)
 
-    def represent(self, images: Images) -> Matrix:
-        """Embeddings float32 (n, dim), L2-normalised."""
-        return self._encoder.encode(images).embedding
+    def represent(self, images: Images) -> Encodings:
+        """Everything that the encoder gives."""
+        return self._encoder.encode(images)
 
-    def similarity(self, first: Matrix, second: Matrix) -> Matrix:
+    def chosen(self, represented: Encodings, positions: list[int]) -> Encodings:
+        """Only the images at these positions."""
+        return represented.chosen(positions)
+
+
+class OurEmbedding(_Encoded):
+    """Cosine of the embeddings."""
+
+    about = About("lungprint", "Lungprint, embedding", SOURCE, _LEARNED)
+
+    def similarity(self, first: Encodings, second: Encodings) -> Matrix:
         """Cosines float32 (n, m)."""
-        return np.asarray(first @ second.T, dtype=np.float32)
+        return np.asarray(first.embedding @ second.embedding.T, dtype=np.float32)
+
+    def nbytes(self, represented: Encodings) -> int:
+        """Size of the embeddings; nothing else is compared."""
+        return represented.embedding.nbytes
 
 
-class OurVerdict(ImageMethod[Encodings]):
+class OurVerdict(_Encoded):
     """What the product's verdict rests on: cosine and hash code, weighed by the calibration.
 
     Args:
         encoder: a loaded network. weights: its name or path; the calibration lies beside.
     """
 
-    def __init__(self, encoder: Encoder, weights: str) -> None:
-        path = find_weights(weights)
-        self._encoder = encoder
-        self._comparer = Comparer(Calibration.load(calibration_beside(path)), read_verifier(path, read_card(path).dim))
-        self.about = About("lungprint-calibrated", "Lungprint, calibrated", "this product", _LEARNED)
+    about = About("lungprint-calibrated", "Lungprint, calibrated", SOURCE, _LEARNED)
 
-    def represent(self, images: Images) -> Encodings:
-        """Everything that the encoder gives."""
-        return self._encoder.encode(images)
+    def __init__(self, encoder: Encoder, weights: str) -> None:
+        super().__init__(encoder)
+        path = find_weights(weights)
+        self._comparer = Comparer(Calibration.load(calibration_beside(path)), read_verifier(path, read_card(path).dim))
 
     def similarity(self, first: Encodings, second: Encodings) -> Matrix:
         """Natural-log likelihood ratios float32 (n, m)."""
@@ -62,7 +73,3 @@ class OurVerdict(ImageMethod[Encodings]):
     def nbytes(self, represented: Encodings) -> int:
         """Size of embeddings and codes; the attention map is not compared."""
         return represented.embedding.nbytes + represented.code.nbytes
-
-    def chosen(self, represented: Encodings, positions: list[int]) -> Encodings:
-        """Only the images at these positions."""
-        return represented.chosen(positions)

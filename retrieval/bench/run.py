@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +16,18 @@ import numpy.typing as npt
 from rich.console import Console
 
 from retrieval.bench.catalogue import Entry
-from retrieval.bench.measure import Measured, measure
+from retrieval.bench.field import balanced_pairs
+from retrieval.bench.measure import Gate, Measured, Seen, measure, see
 from retrieval.bench.method import Images
 from retrieval.data.cache import prepared_images
 from retrieval.data.manifest import ImageRow, Split, read_manifest
 from retrieval.errors import ManifestInvalid
 from retrieval.evaluation.cohort import LATERAL, cohorts
+from retrieval.evaluation.pair_list import ListedPairs, read_pairs
 from retrieval.evaluation.selection import drawn
 
 _FOLDER = "methods"
+_SEVERAL = 2 / 3
 
 
 @dataclass(frozen=True)
@@ -32,16 +37,18 @@ class Comparison:
     Attributes:
         manifest: CSV of images. cache: folder for prepared images.
         datasets: whose images; all of the manifest if empty.
-        split: whose patients. images: at most, of each dataset, whole patients drawn at random.
+        split: whose patients. images: at most, of all datasets alike, see `draw`.
         rounds: draws of patients for the intervals.
+        pairs: list of pairs for the field's protocol; drawn as Packhäuser et al. did if None.
     """
 
     manifest: Path
     cache: Path
     datasets: tuple[str, ...] = ()
     split: Split = Split.TEST
-    images: int = 400
+    images: int = 200
     rounds: int = 300
+    pairs: Path | None = None
 
 
 def compare(
@@ -59,47 +66,84 @@ def compare(
         suitable: the gate: of images uint8 (n, h, w), which are informative, bool (n,); asked once at most.
 
     Raises:
-        ManifestInvalid: the manifest or an image cannot be used, or no image is left to compare.
+        ManifestInvalid: the manifest, an image or the list of pairs cannot be used, or no image is left to compare.
     """
-    rows = _rows(task)
+    rows, listed = draw(task)
     images = prepared_images(rows, task.cache)
     parts = cohorts(rows)
     kept = folder / _FOLDER
     kept.mkdir(parents=True, exist_ok=True)
     found = []
-    passed: npt.NDArray[np.bool_] | None = None
+    gate: Gate | None = None
+    last: tuple[str, Seen[Any]] | None = None
     for place, entry in enumerate(entries, start=1):
         said(entry.name, place, len(entries))
         path = kept / f"{entry.key}.json"
-        of = _fingerprint(task, rows, entry)
+        of = _fingerprint(task, rows, listed, entry)
         measured = _read(path, of)
         if measured is None:
-            if entry.gated and passed is None:
-                passed = suitable(images)
-            measured = measure(entry.make(), images, parts, task.rounds, passed if entry.gated else None)
+            if entry.gated and gate is None:
+                gate = _ask(suitable, images)
+            method = entry.make()
+            if last is None or last[0] != entry.represented_as:
+                last = entry.represented_as, see(method, images)
+            measured = measure(method, last[1], parts, listed, task.rounds, gate if entry.gated else None)
             _write(path, of, measured)
         found.append(measured)
     return found
 
 
-def _rows(task: Comparison) -> list[ImageRow]:
+def draw(task: Comparison) -> tuple[list[ImageRow], ListedPairs]:
+    """The images to compare, and the pairs of the field's protocol by positions among them.
+
+    Every dataset may give as many images, of whole patients drawn at random: two thirds of patients with several, as
+    far as there are, so that there is something to find; the rest of strangers with one. All that a list of pairs names
+    are taken too.
+
+    Raises:
+        ManifestInvalid: the split has no frontal image, or none of a wanted dataset, or the list cannot be used.
+    """
     rows = [row for row in read_manifest(task.manifest) if row.split is task.split and row.view != LATERAL]
     names = task.datasets or tuple(sorted({row.dataset for row in rows}))
-    chosen: list[ImageRow] = []
+    chosen: set[int] = set()
     for name in names:
         mine = [i for i, row in enumerate(rows) if row.dataset == name]
         if not mine:
             raise ManifestInvalid(f"The manifest has no frontal image of {name!r} in its split {task.split.value!r}.")
-        chosen += [rows[i] for i in drawn(rows, mine, task.images)]
+        chosen.update(_drawn(rows, mine, max(2, task.images // len(names))))
     if not chosen:
         raise ManifestInvalid(f"The manifest {task.manifest} has no frontal image in its split {task.split.value!r}.")
-    return chosen
+    if task.pairs is None:
+        drawn_rows = [rows[i] for i in sorted(chosen)]
+        return drawn_rows, balanced_pairs(drawn_rows)
+    listed = read_pairs(task.pairs, rows)
+    taken = np.array(sorted({*chosen, *listed.first.tolist(), *listed.second.tolist()}))
+    first, second = (np.searchsorted(taken, side) for side in (listed.first, listed.second))
+    return [rows[i] for i in taken.tolist()], ListedPairs(first, second, listed.same)
 
 
-def _fingerprint(task: Comparison, rows: Sequence[ImageRow], entry: Entry) -> str:
-    """What figures are of: images, patients, draws, and what the method was made from."""
+def _drawn(rows: Sequence[ImageRow], positions: Sequence[int], limit: int) -> list[int]:
+    if len(positions) <= limit:
+        return list(positions)
+    images = Counter(rows[i].patient for i in positions)
+    several = [i for i in positions if images[rows[i].patient] > 1]
+    single = [i for i in positions if images[rows[i].patient] == 1]
+    kept = drawn(rows, several, max(limit - len(single), round(_SEVERAL * limit))) if several else []
+    return sorted(kept + (drawn(rows, single, limit - len(kept)) if single and len(kept) < limit else []))
+
+
+def _ask(suitable: Callable[[Images], npt.NDArray[np.bool_]], images: Images) -> Gate:
+    suitable(images[:1])  # what is loaded at first use is not an image's cost
+    began = time.perf_counter()
+    passed = suitable(images)
+    return Gate(passed, 1e3 * (time.perf_counter() - began) / len(images))
+
+
+def _fingerprint(task: Comparison, rows: Sequence[ImageRow], listed: ListedPairs, entry: Entry) -> str:
+    """What figures are of: images, patients, pairs, draws, and what the method was made from."""
     images = [[row.file, row.patient, row.view, row.dataset] for row in rows]
-    text = json.dumps([images, task.rounds, entry.made_from])
+    pairs = [listed.first.tolist(), listed.second.tolist(), listed.same.tolist()]
+    text = json.dumps([images, pairs, task.rounds, entry.made_from])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

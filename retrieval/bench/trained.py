@@ -15,14 +15,19 @@ from rich.progress import track
 
 from retrieval.bench.method import About, ArrayMethod, Images, Matrix
 from retrieval.data.augment import Augmentation
-from retrieval.data.manifest import Split, read_manifest
+from retrieval.data.cache import prepared_images
+from retrieval.data.hard_negatives import AlikeOnPaper
+from retrieval.data.manifest import ImageRow, Split, read_manifest
+from retrieval.data.pair_list import make_pairs, write_pairs
+from retrieval.data.source import LATERAL
 from retrieval.errors import ManifestInvalid
+from retrieval.evaluation.selection import drawn
 from retrieval.losses.identity import LossName
 from retrieval.networks import Backbone
 from retrieval.training.build import build_network, embed
 from retrieval.training.config import GroupConfig, LossConfig, NetworkConfig, TrainingConfig
 from retrieval.training.loop import Trainer
-from retrieval.training.material import load_material
+from retrieval.training.material import Material
 
 _PROGRESS = Console(stderr=True)
 UNCHANGED = Augmentation(**{field.name: 0.0 for field in fields(Augmentation)})
@@ -30,6 +35,8 @@ UNCHANGED = Augmentation(**{field.name: 0.0 for field in fields(Augmentation)})
 _TURNED = replace(UNCHANGED, rotation=5.0, zoom_in=0.05, zoom_out=0.05)
 """P1's augmentation: turned by up to 5 degrees, slightly zoomed."""
 _RATE = 1e-4
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of what torchvision's weights were trained on, pixels in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +45,13 @@ class Effort:
 
     Attributes:
         steps: optimiser steps of each. size: image side, pixels. patients: in a batch, two images of each.
+        images: to learn from, at most, whole patients with several images drawn at random; all if None.
     """
 
     steps: int
     size: int
     patients: int
+    images: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,7 @@ class Recipe:
         key, name, source: see `About`.
         backbone: torchvision's name. loss, margin: of the embedding.
         rounds: of hard negatives. augmented: whether images are turned and zoomed.
+        listed: whether batches are drawn from a list of pairs that is made before training (P3, algorithm 2).
     """
 
     key: str
@@ -79,6 +89,7 @@ class Recipe:
     margin: float | None = None
     rounds: int = 0
     augmented: bool = False
+    listed: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,13 +127,21 @@ class TrainedMethod(ArrayMethod):
 
     def __init__(self, recipe: Recipe, lessons: Lessons) -> None:
         steps, begun = lessons.effort.steps, begins_from(lessons, recipe.backbone)
-        self.about = About(recipe.key, recipe.name, recipe.source, f"{steps} steps on chests from {begun}")
-        config = _config(recipe, replace(lessons, datasets=learnable(lessons.manifest, lessons.datasets)))
+        lessons = replace(lessons, datasets=learnable(lessons.manifest, lessons.datasets))
+        rows = lesson_rows(lessons)
+        self.about = About(
+            recipe.key, recipe.name, recipe.source, f"{steps} steps on {len(rows):,} chests from {begun}"
+        )
+        run = lessons.folder / recipe.key
+        config = _config(recipe, lessons)
+        if recipe.listed:
+            run.mkdir(parents=True, exist_ok=True)
+            config = replace(config, pairs=str(run / "pairs.csv"))
+            write_pairs(Path(config.pairs), rows, make_pairs(rows, AlikeOnPaper(rows), config.seed, quiet=True))
         torch.manual_seed(config.seed)
         network = build_network(config.network)
         begin(network.backbone, lessons)
-        run = lessons.folder / recipe.key
-        trainer = Trainer(config, network, load_material(lessons.manifest, lessons.cache, config), run)
+        trainer = Trainer(config, network, Material(rows, prepared_images(rows, lessons.cache), config), run)
         finish(trainer, recipe.name, run)
         self._network = trainer.averaged.eval()
         self._loss = trainer.objective.identity.eval()
@@ -184,11 +203,29 @@ def learnable(manifest: Path, datasets: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def lesson_rows(lessons: Lessons) -> list[ImageRow]:
+    """The images to learn from: frontal ones of the training split, at most as many as the effort says."""
+    rows = [row for row in read_manifest(lessons.manifest, lessons.datasets) if row.split is Split.TRAIN]
+    rows = [row for row in rows if row.view != LATERAL]
+    if lessons.effort.images is None or len(rows) <= lessons.effort.images:
+        return rows
+    each = lessons.effort.images // len(lessons.datasets)
+    images = Counter(row.patient for row in rows)
+    chosen: list[int] = []
+    for name in lessons.datasets:
+        mine = [i for i, row in enumerate(rows) if row.dataset == name and images[row.patient] > 1]
+        chosen += drawn(rows, mine, each)
+    return [rows[i] for i in sorted(chosen)]
+
+
 def _config(recipe: Recipe, lessons: Lessons) -> TrainingConfig:
     effort = lessons.effort
+    network = NetworkConfig(backbone=recipe.backbone)
+    if lessons.pretrained and recipe.backbone not in lessons.weights:
+        network = replace(network, mean=_IMAGENET_MEAN, std=_IMAGENET_STD)
     return TrainingConfig(
         name=recipe.key,
-        network=NetworkConfig(backbone=recipe.backbone),
+        network=network,
         groups=(GroupConfig(lessons.datasets, effort.patients, 1.0),),
         losses=LossConfig(identity=recipe.loss, margin=recipe.margin, hash_weight=0.0, code_weight=0.0),
         augmentation=_TURNED if recipe.augmented else UNCHANGED,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,6 @@ from retrieval.data.manifest import ImageRow
 from retrieval.data.source import read_table
 from retrieval.errors import ManifestInvalid
 from retrieval.evaluation.bootstrap import ROUNDS, interval, patient_draws, repeated
-from retrieval.evaluation.methods import AnyMethod
 from retrieval.evaluation.pairs import numbered
 from retrieval.evaluation.protocol import FALSE_POSITIVE_RATES
 from retrieval.evaluation.verification import RankedPairs, rates
@@ -21,7 +22,20 @@ from retrieval.evaluation.verification import RankedPairs, rates
 Numbers = npt.NDArray[np.int64]
 
 _COLUMNS = ("file_a", "file_b", "same")
-_SAID = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+_SAID = {"1": True, "1.0": True, "true": True, "yes": True, "0": False, "0.0": False, "false": False, "no": False}
+
+
+class Scorer(Protocol):
+    """Says how alike two images are."""
+
+    @property
+    def name(self) -> str:
+        """For the tables."""
+        ...
+
+    def scores(self, first: Numbers, second: Numbers) -> npt.NDArray[np.float32]:
+        """Of m pairs of positions: float32 (m,), higher is more alike."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -63,16 +77,20 @@ class PairFigures:
 
 
 def read_listed(path: Path, rows: Sequence[ImageRow]) -> ListedPairs:
-    """Read a CSV with the columns file_a, file_b (as in the manifest) and same (1 or 0).
+    """Read a CSV with the columns file_a, file_b (as in the manifest) and same (1 or 0), or a published list.
+
+    Published lists have no heading and tabs between the columns, and name files without their folder.
 
     Args:
         path: the list. rows: images that it may name.
 
     Raises:
         ManifestInvalid: unreadable, empty, or it names an image that is not among `rows`.
+
+    Source: lists of pairs of Packhäuser et al. 2022.
     """
-    places = {row.file: i for i, row in enumerate(rows)}
-    listed = [tuple(entry[column] for column in _COLUMNS) for entry in read_table(path, _COLUMNS)]
+    places = _places(rows)
+    listed = _published(path) or [tuple(entry[name] for name in _COLUMNS) for entry in read_table(path, _COLUMNS)]
     try:
         same = [_SAID[said.lower()] for _, _, said in listed]
     except KeyError as error:
@@ -89,7 +107,24 @@ def read_listed(path: Path, rows: Sequence[ImageRow]) -> ListedPairs:
     return ListedPairs(first, second, np.array(same, dtype=np.bool_))
 
 
-def pair_figures(method: AnyMethod, listed: ListedPairs, rows: Sequence[ImageRow], rounds: int = ROUNDS) -> PairFigures:
+def _published(path: Path) -> list[tuple[str, ...]]:
+    """The cells of a list with tabs and no heading; empty if it is no such list."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestInvalid(f"The list of pairs {path} cannot be read: {error}.") from error
+    lines = [tuple(cell.strip() for cell in line.split("\t")) for line in text.splitlines() if line.strip()]
+    return lines if lines and all(len(line) == len(_COLUMNS) for line in lines) else []
+
+
+def _places(rows: Sequence[ImageRow]) -> dict[str, int]:
+    """Position by file, and by file name without folder where no two images share it."""
+    names = Counter(PurePath(row.file).name for row in rows)
+    short = {name: i for i, row in enumerate(rows) if names[name := PurePath(row.file).name] == 1}
+    return short | {row.file: i for i, row in enumerate(rows)}
+
+
+def pair_figures(method: Scorer, listed: ListedPairs, rows: Sequence[ImageRow], rounds: int = ROUNDS) -> PairFigures:
     """Compute the figures of one method on a list of pairs of `rows`.
 
     Source: protocol of Packhäuser et al. 2022, Scientific Reports 12, 14851: balanced pairs, each counted once.

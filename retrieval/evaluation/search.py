@@ -19,11 +19,13 @@ class Search:
         patient: int64 (m,), patient number of the query.
         first_hit: int64 (m,), place of the first partner in the list, from 1.
         average_precision: float64 (m,), over the first R places, divided by R.
+        precision_at_r: float64 (m,), share of partners among the first R places.
     """
 
     patient: Numbers
     first_hit: Numbers
     average_precision: Floats
+    precision_at_r: Floats
 
     @property
     def queries(self) -> int:
@@ -39,6 +41,11 @@ class Search:
     def map_at_r(self) -> float:
         """Mean of the average precisions, in [0, 1]; NaN without queries."""
         return float(self.average_precision.mean()) if self.queries else float("nan")
+
+    @property
+    def r_precision(self) -> float:
+        """Mean share of partners among as many places as there are partners, in [0, 1]; NaN without queries."""
+        return float(self.precision_at_r.mean()) if self.queries else float("nan")
 
     def hit_at(self, length: int) -> float:
         """Share of queries, in [0, 1], with a partner among the first `length`; NaN without queries. P1's table."""
@@ -56,7 +63,7 @@ def search(similarity: npt.NDArray[np.floating], patients: Numbers) -> Search:
 
     Source: mAP@R, Musgrave et al. 2020 (arXiv 2003.08505), §3.2.
     """
-    asking, first_hit, average = [], [], []
+    asking, first_hit, average, precision = [], [], [], []
     for query in range(len(patients)):
         relevant = patients == patients[query]
         wanted = int(relevant.sum()) - 1
@@ -68,7 +75,11 @@ def search(similarity: npt.NDArray[np.floating], patients: Numbers) -> Search:
         first = correct[:wanted]
         asking.append(int(patients[query]))
         first_hit.append(int(np.argmax(correct)) + 1)
+        precision.append(float(first.mean()))
         average.append(float((np.cumsum(first) / np.arange(1, wanted + 1) * first).sum() / wanted))
     return Search(
-        np.array(asking, dtype=np.int64), np.array(first_hit, dtype=np.int64), np.array(average, dtype=np.float64)
+        np.array(asking, dtype=np.int64),
+        np.array(first_hit, dtype=np.int64),
+        np.array(average, dtype=np.float64),
+        np.array(precision, dtype=np.float64),
     )

@@ -15,13 +15,15 @@ class ContrastiveLoss(nn.Module):
 
     Args:
         margin: m > 0, the distance from which a different pair costs nothing. P1 found 0.5 best.
+        squared: hold the squared distance against the margin, `max(0, m−D²)²`, as P3 prints it.
 
-    Source: P1; P4, eq. 8.
+    Source: P1; P4, eq. 8; P3, eq. 22 (with Y the other way round).
     """
 
-    def __init__(self, margin: float = 0.5) -> None:
+    def __init__(self, margin: float = 0.5, squared: bool = False) -> None:
         super().__init__()
         self.margin = margin
+        self.squared = squared
 
     def forward(self, distance: Tensor, different: Tensor) -> Tensor:
         """Cost of each pair.
@@ -34,7 +36,8 @@ class ContrastiveLoss(nn.Module):
             (n,), ≥ 0; the caller averages.
         """
         pulled = 0.5 * distance.square()
-        pushed = 0.5 * (self.margin - distance).clamp(min=0).square()
+        far = distance.square() if self.squared else distance
+        pushed = 0.5 * (self.margin - far).clamp(min=0).square()
         return (1 - different) * pulled + different * pushed
 
 
@@ -44,14 +47,14 @@ class EmbeddingContrastiveLoss(nn.Module):
     Pairs of one person and of two weigh the same, as in P1's pair lists.
 
     Args:
-        margin: m of `ContrastiveLoss`, above 0 and at most 2.
+        margin: m of `ContrastiveLoss`, above 0 and at most 2, or 4 if squared. squared: see `ContrastiveLoss`.
 
-    Source: P1.
+    Source: P1; P3.
     """
 
-    def __init__(self, margin: float = 0.5) -> None:
+    def __init__(self, margin: float = 0.5, squared: bool = False) -> None:
         super().__init__()
-        self.contrastive = ContrastiveLoss(margin)
+        self.contrastive = ContrastiveLoss(margin, squared)
 
     def forward(self, embeddings: Tensor, pairs: BatchPairs) -> Tensor:
         """Cost of embeddings (n, d), of any length above 0, over m pairs; a scalar."""

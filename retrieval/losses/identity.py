@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import cast
@@ -22,7 +23,7 @@ class LossName(StrEnum):
 
     Sources: `supcon` Khosla et al. 2020, `multi_similarity` Wang et al. 2019, `triplet` Schroff et al. 2015, `circle`
     Sun et al. 2020, `ntxent` Sohn 2016, `proxy_anchor` Kim et al. 2020, `arcface` Deng et al. 2019, `contrastive` P1,
-    `verification` P3.
+    `contrastive_squared` and `verification` P3.
     """
 
     SUPCON = "supcon"
@@ -33,6 +34,7 @@ class LossName(StrEnum):
     PROXY_ANCHOR = "proxy_anchor"
     ARCFACE = "arcface"
     CONTRASTIVE = "contrastive"
+    CONTRASTIVE_SQUARED = "contrastive_squared"
     VERIFICATION = "verification"
 
 
@@ -51,10 +53,11 @@ class MinerName(StrEnum):
     HARD = "hard"
 
 
-ON_PAIRS = frozenset({LossName.CONTRASTIVE, LossName.VERIFICATION})
+ON_PAIRS = frozenset({LossName.CONTRASTIVE, LossName.CONTRASTIVE_SQUARED, LossName.VERIFICATION})
 OF_CLASSES = frozenset({LossName.PROXY_ANCHOR, LossName.ARCFACE})
 MARGINS = {
     LossName.CONTRASTIVE: 0.5,
+    LossName.CONTRASTIVE_SQUARED: 2.0,
     LossName.TRIPLET: 0.2,
     LossName.CIRCLE: 0.4,
     LossName.PROXY_ANCHOR: 0.1,
@@ -70,7 +73,8 @@ class IdentityOptions:
     Attributes:
         name: of the loss.
         temperature: of `supcon` and `ntxent`, > 0.
-        margin: of `contrastive` (Euclidean distance of unit vectors, at most 2), `triplet` (the same), `circle` and
+        margin: of `contrastive` (Euclidean distance of unit vectors, at most 2), `contrastive_squared` (its square, at
+            most 4), `triplet` (as `contrastive`), `circle` and
             `proxy_anchor` (cosine), `arcface` (degrees); the loss's usual one if None.
         miner: which pairs are used. memory: how many images of earlier batches are compared with; 0 = none.
 
@@ -92,8 +96,11 @@ class IdentityOptions:
             raise ConfigInvalid(f"The loss {self.name} has no margin; those that have one are {_listed(MARGINS)}.")
         if self.margin is not None and self.margin <= 0:
             raise ConfigInvalid(f"margin must be above 0, not {self.margin}.")
-        if self.name is LossName.CONTRASTIVE and self.margin is not None and self.margin > 2:
-            raise ConfigInvalid(f"margin must be at most 2, the largest distance of embeddings, not {self.margin}.")
+        furthest = {LossName.CONTRASTIVE: 2, LossName.CONTRASTIVE_SQUARED: 4}.get(self.name, math.inf)
+        if self.margin is not None and self.margin > furthest:
+            raise ConfigInvalid(
+                f"margin must be at most {furthest}, the largest distance of embeddings, not {self.margin}."
+            )
         if self.miner not in (MinerName.AUTO, MinerName.ALL) and not mined:
             raise ConfigInvalid(f"The loss {self.name} uses all its pairs; leave out miner.")
         if self.memory < 0 or (self.memory and not mined):
@@ -170,6 +177,8 @@ def _build(options: IdentityOptions, classes: int, dim: int) -> nn.Module:
             built = losses.ArcFaceLoss(classes, dim, margin=margin, scale=_SCALES[name])
         case LossName.CONTRASTIVE:
             built = EmbeddingContrastiveLoss(margin)
+        case LossName.CONTRASTIVE_SQUARED:
+            built = EmbeddingContrastiveLoss(margin, squared=True)
         case LossName.VERIFICATION:
             built = VerificationLoss(dim)
     return cast(nn.Module, built)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -31,7 +32,9 @@ class Backbone(nn.Module):
         super().__init__()
         if name not in models.list_models(module=models):
             raise WeightsNotUsable(f"torchvision has no classifier named {name!r}; try resnet50 or mobilenet_v2.")
-        model = models.get_model(name, weights="DEFAULT" if pretrained else None)
+        model = models.get_model(name)
+        if pretrained:
+            model.load_state_dict(download_weights(name))
         stages, prefix = _stages(model, name)
         half = len(stages) // 2 if split is None else split
         if not 1 <= half < len(stages):
@@ -89,6 +92,24 @@ class Backbone(nn.Module):
                 target.load_state_dict(own)
             except RuntimeError as error:
                 raise WeightsNotUsable(f"{path} does not fit {self.name}, layer {source}: {error}") from error
+
+
+def download_weights(name: str) -> Mapping[str, Any]:
+    """torchvision's ImageNet weights of a model, as a state dict; kept in torch's own cache, so downloaded once.
+
+    Raises:
+        WeightsNotUsable: torchvision has none, or they cannot be downloaded.
+    """
+    try:
+        weights = models.get_model_weights(name)
+        return cast(Mapping[str, Any], weights["DEFAULT"].get_state_dict(progress=False, check_hash=True))
+    except (ValueError, KeyError) as error:
+        raise WeightsNotUsable(f"torchvision has no ImageNet weights of {name!r}.") from error
+    except (OSError, RuntimeError) as error:
+        raise WeightsNotUsable(
+            f"The ImageNet weights of {name} cannot be downloaded ({error}): this needs a connection to torchvision's "
+            "server. Connect, or name a file with the weights, or go on without pretrained ones."
+        ) from error
 
 
 def _stages(model: nn.Module, name: str) -> tuple[list[tuple[str, nn.Module]], str]:
