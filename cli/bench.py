@@ -35,6 +35,7 @@ class _Profile:
     side: int
     keypoints: int
     hash_steps: int
+    hash_size: int
     hash_batch: int
     hash_images: int
     hash_backbone: str
@@ -44,12 +45,13 @@ _PROFILES = {
     "miniature": _Profile(
         images=24,
         steps=3,
-        size=96,
+        size=32,
         patients=2,
         lessons=24,
         side=32,
         keypoints=20,
         hash_steps=3,
+        hash_size=96,
         hash_batch=4,
         hash_images=24,
         hash_backbone="resnet18",
@@ -57,12 +59,13 @@ _PROFILES = {
     "quick": _Profile(
         images=200,
         steps=6,
-        size=96,
-        patients=8,
-        lessons=400,
-        side=224,
+        size=64,
+        patients=4,
+        lessons=240,
+        side=160,
         keypoints=200,
         hash_steps=24,
+        hash_size=96,
         hash_batch=16,
         hash_images=200,
         hash_backbone="resnet18",
@@ -76,6 +79,7 @@ _PROFILES = {
         side=224,
         keypoints=500,
         hash_steps=3000,
+        hash_size=224,
         hash_batch=64,
         hash_images=100_000,
         hash_backbone="resnet50",
@@ -167,7 +171,8 @@ def command(
         )
     # Here, not above: torch takes seconds to import, and `--help` should not.
     from retrieval.bench.catalogue import Sources, catalogue, chosen, needed_downloads
-    from retrieval.bench.report import Origin, show, write
+    from retrieval.bench.report import PAGE, show, write
+    from retrieval.bench.results import Origin
     from retrieval.bench.run import Comparison, compare
     from retrieval.bench.trained import Effort, HashEffort, Lessons
     from retrieval.data.manifest import Split
@@ -177,7 +182,7 @@ def command(
     with tempfile.TemporaryDirectory(prefix="lungprint-bench-") as scratch, progress_bar() as bar:
         kept, files, how = cache or Path(scratch), _files(backbones), _PROFILES[profile]
         effort = Effort(how.steps, how.size, how.patients, how.lessons)
-        hashing = HashEffort(how.hash_steps, how.size, how.hash_batch, how.hash_images, how.hash_backbone)
+        hashing = HashEffort(how.hash_steps, how.hash_size, how.hash_batch, how.hash_images, how.hash_backbone)
         lessons = Lessons(manifest, kept, datasets, output / "runs", files, effort, hashing, pretrained)
         sources = Sources(weights, files, pretrained, lessons, how.side, how.keypoints)
         entries = chosen(catalogue(sources), methods)
@@ -200,9 +205,9 @@ def command(
             lambda images: Encoder.load(weights).encode(images).gate.suitable,
         )
         bar.update(task, completed=len(entries))
-    page = write(found, Origin.here(profile, split), output)
-    show(found, console())
-    click.echo(f"Comparison: {page}")
+    groups = {entry.key: entry.group for entry in entries}
+    show(write(found, groups, Origin.here(profile, split), output), console())
+    click.echo(f"Comparison: {output / PAGE}")
 
 
 def _files(backbones: tuple[str, ...]) -> dict[str, Path]:

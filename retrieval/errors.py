@@ -69,3 +69,7 @@ class TooManyPairs(RetrievalError):
 
 class AuditImpossible(RetrievalError):
     """A gallery cannot be compared with itself: its parts do not fit each other, or its calibration does not fit it."""
+
+
+class ResultsInvalid(RetrievalError):
+    """A folder does not hold the figures of a comparison."""

@@ -187,7 +187,15 @@ def _hashing(sources: Sources, lessons: Lessons) -> list[Entry]:
         for key, (about, learn) in FEATURE_HASHES.items()
     ]
     trained = [
-        Entry(recipe.key, recipe.name, "p4", partial(TrainedHash, recipe, lessons), made_from, missing=missing, backbone=name)
+        Entry(
+            recipe.key,
+            recipe.name,
+            "p4",
+            partial(TrainedHash, recipe, lessons),
+            made_from,
+            missing=missing,
+            backbone=name,
+        )
         for recipe in trained_recipes()
     ]
     return on_features + trained

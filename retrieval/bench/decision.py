@@ -23,7 +23,8 @@ class Decision:
         dataset: name of the cohort.
         same_mean, different_mean: mean similarity of the pairs of one person, and of two.
         midpoint: threshold by P3's rule, midway between the two means. best: the one that decides best.
-        midpoint_accuracy, best_accuracy: share of right decisions in [0, 1], with as many pairs of one person as of two.
+        midpoint_accuracy, best_accuracy: share of right decisions in [0, 1], both kinds of pairs weighing the
+            same.
 
     Both thresholds come from the pairs within one half of the patients and are tried within the other half, in turn;
     given are the means of both turns.

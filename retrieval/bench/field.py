@@ -1,4 +1,4 @@
-"""The protocol that the field reports by: a balanced list of pairs, and leave-one-out search (Packhäuser et al. 2022)."""
+"""The protocol that the field reports by: a balanced list of pairs and leave-one-out search, Packhäuser et al. 2022."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.data.manifest import ImageRow
-from retrieval.evaluation.pair_list import ListedPairs, PairFigures, pair_figures
+from retrieval.evaluation.listed_pairs import ListedPairs, PairFigures, pair_figures
 from retrieval.evaluation.pairs import numbered
 from retrieval.evaluation.search import search
 

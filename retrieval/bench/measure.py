@@ -20,7 +20,7 @@ from retrieval.bench.method import About, ImageMethod, Images, Represented
 from retrieval.errors import ManifestInvalid
 from retrieval.evaluation.cohort import Cohort
 from retrieval.evaluation.findings_figures import CHANCE, FindingsFigures, cohort_findings
-from retrieval.evaluation.pair_list import ListedPairs, PairFigures
+from retrieval.evaluation.listed_pairs import ListedPairs, PairFigures
 from retrieval.evaluation.protocol import Figures, evaluate
 
 _EVERY = 0.02
@@ -32,6 +32,8 @@ _NAN: Any = float("nan")
 @dataclass(frozen=True)
 class Costs:
     """What a method takes.
+
+    Times are of the processor, all threads together, so that what else the machine does bears on them little.
 
     Attributes:
         ms_per_image: to represent an image, one process, batches of 16; with a gate, to ask it too.
@@ -124,9 +126,9 @@ def see(method: ImageMethod[Represented], images: Images) -> Seen[Represented]:
     """Represent prepared images uint8 (n, h, w), and time it."""
     with _growth() as grown:
         method.represent(images[:1])  # what is loaded or compiled at first use is not an image's cost
-        began = time.perf_counter()
+        began = time.process_time()
         represented = method.represent(images)
-        taken = time.perf_counter() - began
+        taken = time.process_time() - began
     return Seen(represented, 1e3 * taken / len(images), grown[0] / _MIB)
 
 
@@ -161,9 +163,9 @@ def measure(
     count = len(everything.rows)
     few = method.chosen(seen.images, list(range(min(_TIMED, count))))
     with _growth() as grown:
-        began = time.perf_counter()
+        began = time.process_time()
         method.similarity(few, seen.images)
-        to_compare = time.perf_counter() - began
+        to_compare = time.process_time() - began
         whole = method.similarity(seen.images, seen.images)
     name = method.about.name
     compared = [(whole[np.ix_(cohort.positions, cohort.positions)], cohort) for cohort in cohorts]

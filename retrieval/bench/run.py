@@ -23,7 +23,7 @@ from retrieval.data.cache import prepared_images
 from retrieval.data.manifest import ImageRow, Split, read_manifest
 from retrieval.errors import ManifestInvalid
 from retrieval.evaluation.cohort import LATERAL, cohorts
-from retrieval.evaluation.pair_list import ListedPairs, read_pairs
+from retrieval.evaluation.listed_pairs import ListedPairs, read_listed
 from retrieval.evaluation.selection import drawn
 
 _FOLDER = "methods"
@@ -116,7 +116,7 @@ def draw(task: Comparison) -> tuple[list[ImageRow], ListedPairs]:
     if task.pairs is None:
         drawn_rows = [rows[i] for i in sorted(chosen)]
         return drawn_rows, balanced_pairs(drawn_rows)
-    listed = read_pairs(task.pairs, rows)
+    listed = read_listed(task.pairs, rows)
     taken = np.array(sorted({*chosen, *listed.first.tolist(), *listed.second.tolist()}))
     first, second = (np.searchsorted(taken, side) for side in (listed.first, listed.second))
     return [rows[i] for i in taken.tolist()], ListedPairs(first, second, listed.same)
@@ -134,9 +134,9 @@ def _drawn(rows: Sequence[ImageRow], positions: Sequence[int], limit: int) -> li
 
 def _ask(suitable: Callable[[Images], npt.NDArray[np.bool_]], images: Images) -> Gate:
     suitable(images[:1])  # what is loaded at first use is not an image's cost
-    began = time.perf_counter()
+    began = time.process_time()
     passed = suitable(images)
-    return Gate(passed, 1e3 * (time.perf_counter() - began) / len(images))
+    return Gate(passed, 1e3 * (time.process_time() - began) / len(images))
 
 
 def _fingerprint(task: Comparison, rows: Sequence[ImageRow], listed: ListedPairs, entry: Entry) -> str:

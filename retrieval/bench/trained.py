@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
+from torch import Tensor
 
 from retrieval.bench.method import About, ArrayMethod, Images, Matrix
 from retrieval.data.augment import Augmentation
@@ -23,8 +24,8 @@ from retrieval.data.source import LATERAL
 from retrieval.errors import ManifestInvalid
 from retrieval.evaluation.selection import drawn
 from retrieval.losses.identity import LossName
-from retrieval.networks import Backbone
-from retrieval.training.build import build_network, embed
+from retrieval.networks import AttentionHashNetwork, Backbone, Branches
+from retrieval.training.build import embed
 from retrieval.training.config import GroupConfig, LossConfig, NetworkConfig, TrainingConfig
 from retrieval.training.loop import Trainer
 from retrieval.training.material import Material
@@ -35,6 +36,8 @@ UNCHANGED = Augmentation(**{field.name: 0.0 for field in fields(Augmentation)})
 _TURNED = replace(UNCHANGED, rotation=5.0, zoom_in=0.05, zoom_out=0.05)
 """P1's augmentation: turned by up to 5 degrees, slightly zoomed."""
 _RATE = 1e-4
+WORTH_KEEPING = 100
+"""Steps from which a run is gone on with after a stop."""
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of what torchvision's weights were trained on, pixels in [0, 1]."""
 
@@ -115,6 +118,22 @@ class Lessons:
     pretrained: bool = False
 
 
+class SiameseNetwork(AttentionHashNetwork):
+    """The embedding alone, as P1 and P3 have it: nothing is hashed, all codes are zero.
+
+    Args:
+        config: backbone, embedding, mean and std.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        backbone, dim, bits = Backbone(config.backbone), config.embedding_dim, config.bits
+        super().__init__(backbone, dim, bits, mean=config.mean, std=config.std, branches=Branches.GLOBAL)
+        del self.refine_global
+
+    def _hash(self, deep: Tensor) -> tuple[Tensor, Tensor]:
+        return deep.new_zeros(len(deep), self.hash.out_features), deep.new_zeros(len(deep), 1, *deep.shape[2:])
+
+
 class TrainedMethod(ArrayMethod):
     """A Siamese network, trained when it is made; compared as its loss compares.
 
@@ -139,9 +158,10 @@ class TrainedMethod(ArrayMethod):
             config = replace(config, pairs=str(run / "pairs.csv"))
             write_pairs(Path(config.pairs), rows, make_pairs(rows, AlikeOnPaper(rows), config.seed, quiet=True))
         torch.manual_seed(config.seed)
-        network = build_network(config.network)
+        network = SiameseNetwork(config.network)
         begin(network.backbone, lessons)
-        trainer = Trainer(config, network, Material(rows, prepared_images(rows, lessons.cache), config), run)
+        material = Material(rows, prepared_images(rows, lessons.cache), config)
+        trainer = Trainer(config, network, material, run, checkpoints=steps >= WORTH_KEEPING)
         finish(trainer, recipe.name, run)
         self._network = trainer.averaged.eval()
         self._loss = trainer.objective.identity.eval()

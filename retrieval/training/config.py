@@ -151,7 +151,8 @@ class TrainingConfig:
         phantoms: how many synthetic persons to draw; groups may then name the dataset `phantom`.
         start: whose weights the run starts from: checkpoint of an earlier run, weight file, or the name of a shipped
             one; "" for none.
-        pairs: pair list to draw batches from, for the losses `contrastive`, `contrastive_squared` and `verification`; "" to draw patients.
+        pairs: pair list to draw batches from, for the losses `contrastive`, `contrastive_squared` and `verification`;
+            "" to draw patients.
         hard_negatives: find each patient's rivals with the network the run starts from, and batch them together.
         rounds: how often rivals are found anew during the run, after equal shares of the steps (P1: 2).
         rivals: how many of the most similar other patients are a patient's rivals.

@@ -45,6 +45,7 @@ class Trainer:
         start: a checkpoint or weight file whose weights this run starts from, unless it already has its own.
         validator: measures the averaged weights every `config.validate_every` steps and at the end; never if None.
         joint: another loss of the hash code, see `Objective`.
+        checkpoints: write them; without, a run that is stopped begins anew, and hundreds of megabytes stay unwritten.
 
     Raises:
         CheckpointInvalid: a checkpoint is of another network or loss.
@@ -60,6 +61,7 @@ class Trainer:
         start: Path | None = None,
         validator: Validator | None = None,
         joint: nn.Module | None = None,
+        checkpoints: bool = True,
     ) -> None:
         torch.set_num_threads(config.threads)
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,6 +72,7 @@ class Trainer:
         self._average = AveragedModel(self.network, multi_avg_fn=update, use_buffers=True)
         self._material = material
         self._validator = validator
+        self._checkpoints = checkpoints
         self._folder = folder
         self.checkpoint = folder / "checkpoint.safetensors"
         self.best = folder / "best.safetensors"
@@ -182,7 +185,7 @@ class Trainer:
         validated = self._validator is not None and every > 0 and (self.step % every == 0 or at_end)
         if validated:
             self._validate()
-        if validated or last or self.step % self.config.save_every == 0:
+        if self._checkpoints and (validated or last or self.step % self.config.save_every == 0):
             self.save()
 
     def _validate(self) -> None:

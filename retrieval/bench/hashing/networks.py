@@ -13,7 +13,7 @@ from retrieval.bench.hashing.labels import Labels, labels_of, learnable_findings
 from retrieval.bench.hashing.material import FindingsMaterial
 from retrieval.bench.hashing.methods import HashMethod
 from retrieval.bench.method import About, Images, Matrix
-from retrieval.bench.trained import UNCHANGED, HashEffort, Lessons, begin, begins_from, finish
+from retrieval.bench.trained import UNCHANGED, WORTH_KEEPING, HashEffort, Lessons, begin, begins_from, finish
 from retrieval.data.cache import prepared_images
 from retrieval.networks import AttentionHashNetwork, Backbone, Branches, Descriptor
 from retrieval.training.build import encode
@@ -76,7 +76,8 @@ class TrainedHash(HashMethod):
         # Another effort is another run: it must not go on with what lies here of this one.
         run = lessons.folder / f"{recipe.key}-{hashlib.sha256(f'{effort} {begun}'.encode()).hexdigest()[:8]}"
         material = FindingsMaterial(rows, prepared_images(rows, lessons.cache), config, labels)
-        trainer = Trainer(config, network, material, run, joint=recipe.loss(network))
+        kept = effort.steps >= WORTH_KEEPING
+        trainer = Trainer(config, network, material, run, joint=recipe.loss(network), checkpoints=kept)
         finish(trainer, recipe.name, run)
         self._network = trainer.averaged.eval()
         self._size = effort.size
