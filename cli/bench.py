@@ -40,6 +40,16 @@ class _Profile:
     hash_images: int
     hash_backbone: str
 
+    @property
+    def said(self) -> str:
+        """What the profile means, for the page."""
+        return (
+            f"up to {self.images:,} images are compared; Siamese networks learn for {self.steps:,} steps of "
+            f"{2 * self.patients} images at {self.size} pixels, hash networks ({self.hash_backbone}) for "
+            f"{self.hash_steps:,} steps of {self.hash_batch} at {self.hash_size}; frozen networks "
+            f"see {self.side} pixels"
+        )
+
 
 _PROFILES = {
     "miniature": _Profile(
@@ -206,7 +216,7 @@ def command(
         )
         bar.update(task, completed=len(entries))
     groups = {entry.key: entry.group for entry in entries}
-    show(write(found, groups, Origin.here(profile, split), output), console())
+    show(write(found, groups, Origin.here(profile, how.said, split), output), console())
     click.echo(f"Comparison: {output / PAGE}")
 
 

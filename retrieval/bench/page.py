@@ -45,11 +45,12 @@ def _opening(results: Results) -> str:
         for line in _whole(results, dataset)[:1]
     )
     return (
-        f"Made on {o.date} with `lungprint bench --profile {o.profile}`, split {o.split}: {o.machine}, torch "
-        f"{o.torch}. Images: {sizes}. Whole patients were drawn, those with several images first. The figures of "
-        "recognition are defined in recognition.md of Lungprint's documentation. Brackets: 95 % interval when patients "
-        "are drawn again. A dash: not measurable here. What is compared is the same for all: images prepared as this "
-        "product prepares them, pairs of two persons only within one dataset and view."
+        f"Made on {o.date} with `lungprint bench --profile {o.profile}` on the split {o.split}: {o.machine}, "
+        f"torch {o.torch}. In this profile {o.effort}.\n\n"
+        f"Images: {sizes}. Whole patients were drawn, more of those with several images. The figures of recognition "
+        "are those of recognition.md in Lungprint's documentation. Brackets: 95 % interval when patients are drawn "
+        "again. A dash: not measurable here. All methods get the same images, prepared as this product prepares them; "
+        "pairs of two persons are of one dataset and view."
     )
 
 

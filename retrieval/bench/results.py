@@ -28,6 +28,7 @@ _WORDS = (
     "dataset",
     "method",
     "profile",
+    "effort",
     "split",
     "date",
     "machine",
@@ -37,19 +38,21 @@ _WORDS = (
 
 @dataclass(frozen=True)
 class Origin:
-    """How and where figures were made: profile and split by name, day (ISO 8601), processor and version of torch."""
+    """How and where figures were made: profile and split by name, what the profile means, day (ISO 8601), processor and
+    version of torch."""
 
     profile: str
+    effort: str
     split: str
     date: str
     machine: str
     torch: str
 
     @classmethod
-    def here(cls, profile: str, split: str) -> Origin:
+    def here(cls, profile: str, effort: str, split: str) -> Origin:
         """Of this machine, today."""
         machine = f"{platform.machine()}, {os.cpu_count()} cores"
-        return cls(profile, split, datetime.now(UTC).date().isoformat(), machine, torch.__version__)
+        return cls(profile, effort, split, datetime.now(UTC).date().isoformat(), machine, torch.__version__)
 
 
 @dataclass(frozen=True)

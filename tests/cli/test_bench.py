@@ -18,11 +18,12 @@ from cli.main import lungprint
 from cli.outcome import ExitCode, InputNotUsable
 from retrieval.bench.catalogue import Sources, catalogue, chosen
 from retrieval.bench.classical import GlobalHash
-from retrieval.bench.measure import Measured, measure
+from retrieval.bench.field import balanced_pairs
+from retrieval.bench.measure import Gate, Measured, measure, see
 from retrieval.bench.method import About
 from retrieval.bench.trained import Effort, HashEffort, Lessons
 from retrieval.data.manifest import ImageRow, Split
-from retrieval.errors import ConfigInvalid, ManifestInvalid
+from retrieval.errors import ConfigInvalid, ManifestInvalid, WeightsNotUsable
 from retrieval.evaluation.cohort import cohorts
 from tests.toys import TRAINED, VALIDATED, toy_manifest
 
@@ -31,7 +32,18 @@ from tests.toys import TRAINED, VALIDATED, toy_manifest
 def data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("toys")
     manifest = toy_manifest(folder)
-    return ["--data", str(manifest), "--cache", str(folder / "cache"), "--split", "val", "--rounds", "20"]
+    return [
+        "--data",
+        str(manifest),
+        "--cache",
+        str(folder / "cache"),
+        "--split",
+        "val",
+        "--profile",
+        "miniature",
+        "--rounds",
+        "20",
+    ]
 
 
 def bench(*arguments: object) -> str:
@@ -82,13 +94,24 @@ def test_every_method_has_a_row_with_figures_and_costs(data: list[str], tmp_path
         assert 0 < float(row["chance_mean_average_precision"]) < 1
         assert 0 <= float(row["findings_map_low"]) <= float(row["findings_mean_average_precision"]) <= 1
         assert 0 <= float(row["findings_ndcg_at_100"]) <= 1
+        assert 0 <= float(row["field_auc"]) <= 1
+        assert 0 <= float(row["decision_best_accuracy"]) <= 1
     learned = {row["key"]: row["learned"] for row in found}
     assert (learned["sift"], learned["resnet18-cosine"]) == ("nothing", "ImageNet")
     assert (out / "comparison.png").stat().st_size > 10_000
     page = (out / "comparison.md").read_text(encoding="utf-8")
-    assert "findings mAP" in page
-    assert "chance is findings mAP 0." in page
-    assert all(word in page for word in ("Lungprint against the best of the others", "P2, thresholds", "P5, recall@"))
+    headings = (
+        "How far this product is ahead",
+        "The field's protocol",
+        "One threshold, from data",
+        "Search by findings",
+        "Time and memory",
+        "P2, thresholds",
+        "P2, speed",
+        "P5, recall@",
+        "What this does not show",
+    )
+    assert [word for word in headings if word not in page] == []
     assert "AUC" in said
 
 
@@ -136,7 +159,7 @@ def test_siamese_networks_are_trained_and_leave_nothing_behind(data: list[str], 
     bench(*keys, *data, "-o", tmp_path)
     found = {row["key"]: row for row in rows(tmp_path)}
     assert list(found) == list(keys)
-    assert {row["learned"] for row in found.values()} == {"6 steps on chests from random weights"}
+    assert {row["learned"] for row in found.values()} == {f"3 steps on {2 * TRAINED} chests from random weights"}
     assert not list((tmp_path / "runs").iterdir())
 
 
@@ -171,7 +194,34 @@ def test_a_gate_that_lets_nothing_through_is_an_error_that_says_so(data: list[st
 
 def test_a_gated_method_is_measured_on_what_passes() -> None:
     images = np.random.default_rng(0).integers(0, 255, (8, 64, 64)).astype(np.uint8)
-    listed = [ImageRow(Path(), "", "toy", f"toy:{i // 2}", Split.TEST, "", "PA") for i in range(8)]
-    keep = np.arange(8) < 6
-    found = measure(GlobalHash("aHash"), images, cohorts(listed), 20, keep)
+    listed = [ImageRow(Path(), str(i), "toy", f"toy:{i // 2}", Split.TEST, "", "PA") for i in range(8)]
+    method, gate = GlobalHash("aHash"), Gate(np.arange(8) < 6, 1000.0)
+    found = measure(method, see(method, images), cohorts(listed), balanced_pairs(listed), 20, gate)
     assert (found.about.name, found.figures[0].images, found.figures[0].patients) == ("aHash, gated", 6, 3)
+    assert found.costs.ms_per_image > 1000
+    assert found.field is not None
+    assert found.field.pairs.same_pairs == 3
+
+
+def test_without_a_network_pretrained_weights_are_an_error_that_says_what_to_do(
+    data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(WeightsNotUsable, match=r"resnet18 cannot be downloaded .* without pretrained"):
+        bench("ahash", "resnet18-cosine", "--pretrained", *data, "-o", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_published_list_of_pairs_is_taken_as_it_is(data: list[str], tmp_path: Path) -> None:
+    names = [f"{person}-{picture}.png" for person in range(TRAINED, TRAINED + VALIDATED) for picture in (0, 1)]
+    same = [f"{names[2 * i]}\t{names[2 * i + 1]}\t1.0" for i in range(VALIDATED)]
+    two = [f"{names[2 * i]}\t{names[2 * i - 1]}\t0.0" for i in range(1, 4)]
+    listed = tmp_path / "pairs_testing.txt"
+    listed.write_text("\n".join([*same, *two]) + "\n", encoding="utf-8")
+    bench("ahash", *data, "--pairs", listed, "-o", tmp_path / "out")
+    (row,) = rows(tmp_path / "out")
+    assert (int(row["field_same_pairs"]), int(row["field_different_pairs"])) == (VALIDATED, 3)
+    assert float(row["field_auc"]) == 1

@@ -19,6 +19,7 @@ def test_search_divides_by_all_that_is_relevant() -> None:
     assert found.queries == 3
     assert found.precision_at_1 == pytest.approx(2 / 3)
     assert found.map_at_r == pytest.approx((0.5 + 1.0 + (1 / 2) / 2) / 3)
+    assert found.r_precision == pytest.approx((1 / 2 + 1 + 1 / 2) / 3)
     assert found.first_hit.tolist() == [1, 1, 2]
     assert [found.hit_at(k) for k in (1, 2, 3)] == [pytest.approx(2 / 3), 1.0, 1.0]
 

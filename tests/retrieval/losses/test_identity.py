@@ -70,6 +70,27 @@ def test_contrastive_loss_of_a_pair_list_is_worked_out_by_hand() -> None:
     assert cost.item() == pytest.approx(0.5 * 0.5 + 0.5 * 0.5 * (1.5 - math.sqrt(2)) ** 2, rel=1e-5)
 
 
+def test_squared_contrastive_loss_of_a_pair_list_is_worked_out_by_hand() -> None:
+    """The same vectors: squared distances 1 and 2, so ½·(½·1) for the positive, ½·½·(3−2)² for the negative."""
+    embeddings = torch.tensor([[2.0, 0.0], [0.5, math.sqrt(0.75)], [0.0, 3.0]])
+    pairs = BatchPairs(torch.tensor([0, 0]), torch.tensor([1, 2]), torch.tensor([True, False]))
+    cost = made(LossName.CONTRASTIVE_SQUARED, margin=3.0)(embeddings, torch.tensor([0, 0, 1]), pairs)
+    assert cost.item() == pytest.approx(0.25 + 0.25, rel=1e-5)
+
+
+def test_binary_cross_entropy_of_the_head_is_worked_out_by_hand() -> None:
+    """P3, eq. 24: a head that always says ln 3, so p = ¾: ½·(−ln ¾) for the positive, ½·(−ln ¼) for the negative."""
+    loss = made(LossName.VERIFICATION)
+    parameters = list(loss.parameters())
+    with torch.no_grad():
+        for parameter in parameters:
+            parameter.zero_()
+        parameters[-1].fill_(math.log(3))
+    pairs = BatchPairs(torch.tensor([0, 0]), torch.tensor([1, 2]), torch.tensor([True, False]))
+    cost = loss(torch.randn(3, APART.shape[1]), torch.tensor([0, 0, 1]), pairs)
+    assert cost.item() == pytest.approx(-0.5 * math.log(3 / 4) - 0.5 * math.log(1 / 4), rel=1e-5)
+
+
 def test_verification_starts_at_chance_and_does_not_mind_the_order() -> None:
     loss = made(LossName.VERIFICATION)
     with torch.no_grad():
@@ -105,6 +126,7 @@ def test_memory_is_stored_with_its_place_in_the_queue() -> None:
     [
         (LossName.SUPCON, {"margin": 0.5}, "no margin"),
         (LossName.CONTRASTIVE, {"margin": 2.5}, "at most 2"),
+        (LossName.CONTRASTIVE_SQUARED, {"margin": 4.5}, "at most 4"),
         (LossName.TRIPLET, {"margin": 0.0}, "above 0"),
         (LossName.NTXENT, {"temperature": 0.0}, "temperature"),
         (LossName.ARCFACE, {"miner": MinerName.HARD}, "leave out miner"),
