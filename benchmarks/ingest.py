@@ -3,8 +3,9 @@
 Run it with `python -m benchmarks.ingest`. DCMTK's `dcmsend` sends to all of them in the same run, and `storescu` as it
 comes sends small files. Ours syncs each file and commits its row before it answers; storescp never syncs, Orthanc only
 its index. storescp runs as it comes and, "tuned", with a process for each association (--fork) and PDUs of 128 KiB,
-for which our listener is set already. Senders and receivers share the machine's cores, and what else runs on it counts:
-its load is recorded with the results.
+for which our listener is set already. How many such files a second the disk itself takes, each synced, written in the
+same folder by as many threads as there are senders and by nothing else, is measured too. Senders and receivers share
+the machine's cores, and what else runs on it counts: its load is recorded with the results.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -35,6 +37,7 @@ from tests.system.running import free_port
 
 OURS = "lungprint"
 REFERENCE = "storescp"
+DISK = "disk alone"
 START_SECONDS = 60.0
 LOOK_SECONDS = 0.1
 # An image of its own, sent first: what each program does once is not measured.
@@ -114,8 +117,9 @@ def main(large: int, small: int, rounds: int, place: str | None, record: bool) -
         warm = save(radiograph(WARMING, side=64), Path(scratch) / "warm.dcm")
         for load in loads:
             files = make_images(Path(scratch) / f"side{load.side}", load)
-            found = {name: Found([]) for name in RECEIVERS}
+            found = {name: Found([]) for name in (*RECEIVERS, DISK)}
             for _ in range(rounds):
+                found[DISK].rates.append(load.images / _write_durably(files, Path(scratch), load.senders))
                 for name, receiver in RECEIVERS.items():
                     with tempfile.TemporaryDirectory(dir=scratch) as own, receiver(Path(own)) as (port, pid):
                         send([warm], port, 1, load.program)
@@ -147,6 +151,21 @@ def send(files: list[Path], port: int, senders: int, program: str) -> float:
     if any(codes):
         raise click.ClickException(f"{program} ended with {codes}: not every image was acknowledged.")
     return seconds
+
+
+def _write_durably(files: list[Path], scratch: Path, writers: int) -> float:
+    """Seconds to write as many files as these, as large as the first, and to sync each."""
+    content = files[0].read_bytes()
+    with tempfile.TemporaryDirectory(dir=scratch) as place, ThreadPoolExecutor(writers) as pool:
+        begin = time.perf_counter()
+        list(pool.map(lambda number: _write_synced(Path(place) / str(number), content), range(len(files))))
+        return time.perf_counter() - begin
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb", buffering=0) as file:
+        file.write(content)
+        os.fsync(file.fileno())
 
 
 @contextmanager
@@ -224,14 +243,20 @@ def _ratio(found: dict[str, Found], name: str, reference: str) -> float:
 def _show(results: dict[Load, dict[str, Found]]) -> None:
     title = "Images a second (median; most memory), and how many times faster than each peer we are (median by round)"
     table = Table(title=title)
-    for column in ("sent", *RECEIVERS, *(f"/ {name}" for name in RECEIVERS if name != OURS)):
+    others = [*(name for name in RECEIVERS if name != OURS), DISK]
+    for column in ("sent", OURS, *others, *(f"/ {name}" for name in others)):
         table.add_column(column, justify="right")
     for load, found in results.items():
-        values = [f"{statistics.median(one.rates):.1f} ({one.memory:.0f} MiB)" for one in found.values()]
-        ratios = [f"{_ratio(found, OURS, name):.2f}x" for name in RECEIVERS if name != OURS]
+        values = [_in_words(found[name]) for name in (OURS, *others)]
+        ratios = [f"{_ratio(found, OURS, name):.2f}x" for name in others]
         table.add_row(load.words, *values, *ratios)
     Console(width=170).print(table)
     Console().print(f"load of the machine: {load_of_the_machine()}")
+
+
+def _in_words(found: Found) -> str:
+    held = f" ({found.memory:.0f} MiB)" if found.memory else ""
+    return f"{statistics.median(found.rates):.1f}{held}"
 
 
 def load_of_the_machine() -> str:
@@ -244,7 +269,8 @@ def _rows(results: dict[Load, dict[str, Found]]) -> list[Row]:
         conditions = f"{load.words}, {len(found[OURS].rates)} rounds; {load_of_the_machine()}"
         for name, one in found.items():
             rows.append(Row("ingest", f"{name} rate", statistics.median(one.rates), "images/s", conditions))
-            rows.append(Row("ingest", f"{name} memory", one.memory, "MiB", conditions))
+            if one.memory:
+                rows.append(Row("ingest", f"{name} memory", one.memory, "MiB", conditions))
             if name != OURS:
                 rows.append(Row("ingest", f"{OURS} / {name}", _ratio(found, OURS, name), "ratio", conditions))
     return rows

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ SUFFIX = ".part"
 _LOOK_AGAIN = 64 << 20
 # What is no longer is collected in memory: most of such an image's time would go into making its file twice.
 SMALL = 256 << 10
+# Of one write; more are so small that copying them together costs less.
+_MOST_PIECES = 128
 
 
 class IncomingFile(BytesIO):
@@ -62,18 +65,23 @@ class IncomingFile(BytesIO):
 
     def write(self, data: Buffer, /) -> int:
         """Append a piece of the data set; returns its length."""
-        piece = memoryview(data)
+        return self.write_pieces([memoryview(data)])
+
+    def write_pieces(self, pieces: Sequence[memoryview]) -> int:
+        """Append pieces of the data set, of bytes each, without copying them together; returns their length."""
+        length = sum(map(len, pieces))
         if self.failure is None:
             try:
-                self._digest.update(piece)
-                self._append(piece)
-                self.length += len(piece)
+                for piece in pieces:
+                    self._digest.update(piece)
+                self._append(pieces, length)
+                self.length += length
                 if self.length >= self._look_at:
                     self._look_at += _LOOK_AGAIN
                     _check_space(self._folder, self._min_free)
             except OSError as error:
                 self.fail(error)
-        return len(piece)
+        return length
 
     def fail(self, error: OSError) -> None:
         """Give the file up for this reason."""
@@ -108,13 +116,14 @@ class IncomingFile(BytesIO):
             self._remove()
         super().close()
 
-    def _append(self, piece: memoryview) -> None:
+    def _append(self, pieces: Sequence[memoryview], length: int) -> None:
         if self._beginning is not None:
-            if len(self._beginning) + len(piece) <= SMALL:
-                self._beginning += piece
+            if len(self._beginning) + length <= SMALL:
+                for piece in pieces:
+                    self._beginning += piece
                 return
             self._spill(self._beginning)
-        self._write(piece)
+        self._write(pieces)
 
     def _spill(self, beginning: bytearray) -> None:
         """Put into a file what was kept in memory, and whatever comes from now on."""
@@ -123,11 +132,18 @@ class IncomingFile(BytesIO):
         self.path = Path(name)
         # Tells a sweep that somebody is still receiving; the lock ends with the process, however it ends.
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        self._write(memoryview(beginning))
+        self._write([memoryview(beginning)])
 
-    def _write(self, piece: memoryview) -> None:
-        while piece:
-            piece = piece[os.write(self._descriptor, piece) :]
+    def _write(self, pieces: Sequence[memoryview]) -> None:
+        if len(pieces) > _MOST_PIECES:
+            pieces = [memoryview(b"".join(pieces))]
+        written = os.writev(self._descriptor, pieces)
+        for piece in pieces:
+            # A disk that is nearly full takes a part, and says with the next call that it is full.
+            rest = piece[written:]
+            written = max(0, written - len(piece))
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
 
     def _close_descriptor(self) -> None:
         if self._descriptor >= 0:

@@ -133,7 +133,7 @@ class ImageDul(DULServiceProvider):
             with connection.buffered as data:
                 middle = MiddleOfData(data, context_id, rest, self._longest(_P_DATA_TF))
                 if middle.pieces:
-                    file.write(middle.pieces[0] if len(middle.pieces) == 1 else b"".join(middle.pieces))
+                    file.write_pieces(middle.pieces)
                 middle.release()
             connection.use(middle.used)
             if middle.begun:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import gc
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,38 @@ def test_an_image_that_is_no_longer_small_goes_on_in_a_file(folder: DataDir) -> 
         assert incoming.in_memory is None and incoming.path is not None
         assert dataset_bytes(incoming.finish()) == b"x" * (SMALL // 2) * 3
     assert files(folder) == []
+
+
+@pytest.mark.parametrize("sizes", [[100], [SMALL, 100]])
+def test_a_disk_that_is_full_in_the_middle_of_a_write_leaves_nothing(
+    folder: DataDir, monkeypatch: pytest.MonkeyPatch, sizes: list[int]
+) -> None:
+    really = os.writev
+
+    def some(descriptor: int, pieces: list[memoryview]) -> int:
+        return really(descriptor, [pieces[0][:50]])
+
+    def none(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    with opened(folder) as incoming:
+        monkeypatch.setattr(os, "writev", some)
+        monkeypatch.setattr(os, "write", none)
+        for size in sizes:
+            incoming.write(bytes(size))
+        with pytest.raises(OSError) as caught:
+            incoming.finish()
+    assert caught.value.errno == errno.ENOSPC and files(folder) == []
+
+
+@pytest.mark.parametrize("count", [3, 1000])
+def test_pieces_are_written_in_order_also_when_the_disk_takes_them_in_parts(
+    folder: DataDir, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    really = os.writev
+    monkeypatch.setattr(os, "writev", lambda descriptor, pieces: really(descriptor, [pieces[0], pieces[-1][:0]]))
+    pieces = [bytes([number % 251]) * (SMALL // count + 7) for number in range(count)]
+    with opened(folder) as incoming:
+        assert incoming.write_pieces([memoryview(piece) for piece in pieces]) == sum(map(len, pieces))
+        assert dataset_bytes(incoming.finish()) == b"".join(pieces)
+        assert incoming.file_sha256 == hashlib.sha256(b"".join(pieces)).hexdigest()

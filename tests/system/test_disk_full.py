@@ -24,9 +24,9 @@ MIB = 1 << 20
 DISK = 64 * MIB
 BALLAST = 30 * MIB
 SENDERS = 3
-IMAGES = 24
-# 2 MiB an image: what is left beside the ballast holds about half of them.
-SIDE = 1024
+# Side of an image, how many are sent, and the space that is left for them: it holds about half of them. Those of 2 MiB
+# are written to the disk as they come, those of 180 kB when they are complete.
+LOADS = [(1024, 24, DISK - BALLAST), (300, 60, 5 * MIB)]
 
 
 @pytest.fixture(params=["ext4", "tmpfs"])
@@ -58,14 +58,20 @@ def listener(small_disk: Path) -> Iterator[ListenerProcess]:
     made.close()
 
 
-def send_all(port: int, numbers: list[int]) -> dict[int, int]:
+def leave(small_disk: Path, space: int) -> None:
+    """Fill the disk until about so many bytes are free."""
+    free = os.statvfs(small_disk)
+    (small_disk / "more").write_bytes(bytes(max(0, free.f_bavail * free.f_frsize - space)))
+
+
+def send_all(port: int, numbers: list[int], side: int) -> dict[int, int]:
     """Send images over several associations at a time; returns the status of each."""
     answers: dict[int, int] = {}
 
     def send(share: list[int]) -> None:
         sender = Sender(port)
         for number in share:
-            answers[number] = sender.send(radiograph(number, side=SIDE))
+            answers[number] = sender.send(radiograph(number, side=side))
 
     threads = [threading.Thread(target=send, args=(numbers[start::SENDERS],)) for start in range(SENDERS)]
     for thread in threads:
@@ -85,9 +91,13 @@ def stored(listener: ListenerProcess) -> dict[str, bytes]:
     return {row.sop_instance_uid: dataset_bytes(files.path(row.file_sha256)) for row in rows}
 
 
-def test_a_disk_that_fills_up_loses_nothing_and_service_resumes(listener: ListenerProcess, small_disk: Path) -> None:
-    wanted = {number: radiograph(number, side=SIDE) for number in range(IMAGES)}
-    answers = send_all(listener.port, list(wanted))
+@pytest.mark.parametrize(("side", "count", "space"), LOADS)
+def test_a_disk_that_fills_up_loses_nothing_and_service_resumes(
+    listener: ListenerProcess, small_disk: Path, side: int, count: int, space: int
+) -> None:
+    leave(small_disk, space)
+    wanted = {number: radiograph(number, side=side) for number in range(count)}
+    answers = send_all(listener.port, list(wanted), side)
     assert set(answers.values()) == {0x0000, 0xA700}, "the disk was to hold some and not all"
     refused = [number for number, status in answers.items() if status == 0xA700]
     kept = stored(listener)
@@ -99,7 +109,8 @@ def test_a_disk_that_fills_up_loses_nothing_and_service_resumes(listener: Listen
         assert hashlib.sha256(dataset_bytes(path)).hexdigest() == path.stem, "a file under its final name is whole"
 
     (small_disk / "ballast").unlink()
-    assert set(send_all(listener.port, refused).values()) == {0x0000}
+    (small_disk / "more").unlink()
+    assert set(send_all(listener.port, refused, side).values()) == {0x0000}
     assert stored(listener) == {str(image.SOPInstanceUID): encoded(image) for image in wanted.values()}
     assert listener.stop() == 0
     assert "Traceback" not in listener.log.read_text()
