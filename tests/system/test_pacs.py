@@ -19,13 +19,14 @@ from dicom_node.wrap import PatientHeader, StudyHeader, digital_xray, twelve_bit
 from retrieval import phantom
 from tests.system.running import RunningSystem, free_port
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
 ORTHANC = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin")
 
 
-def block(language: str) -> str:
-    """The README's only code block in a language."""
-    (found,) = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def block(language: str, text: str = README) -> str:
+    """The only code block in a language of a page, by default the README."""
+    (found,) = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
     return str(found)
 
 
@@ -73,13 +74,13 @@ def test_dcmtk_sends_as_the_readme_says(command: list[str], system: RunningSyste
         system.wait_until_settled(3)
 
 
-def test_orthanc_forwards_as_the_readme_says(system: RunningSystem, studies: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/pacs.md"])
+def test_orthanc_forwards_as_the_documents_say(page: str, system: RunningSystem, tmp_path: Path) -> None:
     if ORTHANC is None:
         pytest.skip("Orthanc is not installed (Debian: orthanc)")
     before = sum(system.ask("status")["images"].values())
-    options = json.loads(
-        block("json").replace("lungprint.example", "127.0.0.1").replace("11112", str(system.dicom_port))
-    )
+    given = block("json", (ROOT / page).read_text())
+    options = json.loads(given.replace("lungprint.example", "127.0.0.1").replace("11112", str(system.dicom_port)))
     web = free_port()
     options |= {
         "Name": "test",
@@ -93,7 +94,7 @@ def test_orthanc_forwards_as_the_readme_says(system: RunningSystem, studies: Pat
     }
     (tmp_path / "orthanc.json").write_text(json.dumps(options))
     (tmp_path / "forward.lua").write_text(block("lua"))
-    rng = np.random.default_rng(99)
+    rng = np.random.default_rng(len(page))
     tones = phantom.render(phantom.random_person(rng), phantom.random_exam(rng), 512)
     image = digital_xray(
         twelve_bit(tones), patient=PatientHeader(patient_id="P99"), study=StudyHeader(taken=datetime(2024, 2, 1))
