@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -30,7 +31,11 @@ from retrieval.calibration import Calibration, calibration_beside
 from retrieval.encoder import Encoder
 from retrieval.errors import ConfigInvalid, ManifestInvalid
 from retrieval.preprocess import prepare
-from retrieval.training.shipped import shipped_configs
+from retrieval.training.config import GroupConfig, TrainingConfig
+from retrieval.training.config_file import dump_config, load_config
+from retrieval.training.material import PHANTOM
+from retrieval.training.shipped import find_config, shipped_configs
+from retrieval.weights import find_weights, read_card
 from tests.filed import file_image
 from tests.toys import toy_config, toy_images, toy_manifest
 
@@ -117,34 +122,64 @@ def test_training_ends_with_figures_as_json_and_starts_no_step_twice(data: list[
     assert [session["from_step"] for session in sessions] == [0, 4]
 
 
-def test_a_finished_run_is_exported_with_all_that_an_encoder_needs(data: list[str], tmp_path: Path) -> None:
-    trunk = tmp_path / "squeezenet1_1.safetensors"
-    torch.manual_seed(0)
-    save_file(models.squeezenet1_1(weights=None).state_dict(), trunk)
-    config = toy_config(
-        tmp_path,
-        steps=4,
-        validate_every=0,
-        more="""
-[regional]
-backbone = "squeezenet1_1"
-stages = 5
-regions = 2
-dim = 8
-size = 64""",
-    )
-    options = [config, *data, "--run", tmp_path / "run", "--export", tmp_path / "weights", "--json"]
+def test_an_export_without_a_trunk_for_the_regional_network_says_what_to_give(data: list[str], tmp_path: Path) -> None:
+    config = toy_config(tmp_path, steps=2, validate_every=0, more="[regional]\ndim = 8")
     with pytest.raises(ConfigInvalid, match="--backbone-weights"):
-        train(*options)
-    code, output = train(*options, "--backbone-weights", trunk)
-    assert code == ExitCode.OK
+        train(config, *data, "--run", tmp_path / "run", "--export", tmp_path / "weights")
+
+
+@pytest.mark.timeout(900)
+def test_the_stages_of_the_shipped_weights_run_one_after_the_other_and_are_exported(
+    data: list[str], tmp_path: Path
+) -> None:
+    """The commands of docs/training.md with the shipped recipes, each on a few steps of small images."""
+    imagenet = tmp_path / "mobilenet_v2.safetensors"
+    torch.manual_seed(0)
+    save_file(models.mobilenet_v2(weights=None).state_dict(), imagenet)
+    started: list[object] = []
+    for stage in ("mobilenet_v2", "mobilenet_v2_stage2", "mobilenet_v2_stage3"):
+        config = tmp_path / f"{stage}.toml"
+        config.write_text(dump_config(miniature(stage)), encoding="utf-8")
+        options = [config, *data, "--run", tmp_path / stage, *started, "--json"]
+        if stage != "mobilenet_v2_stage2":
+            options += ["--backbone-weights", imagenet]
+        if stage == "mobilenet_v2_stage3":
+            options += ["--export", tmp_path / "weights"]
+        code, output = train(*options)
+        assert code == ExitCode.OK
+        started = ["--start", tmp_path / stage / "checkpoint.safetensors"]
     weights = Path(json.loads(output[output.index("{") :])["exported"])
+    found, shipped = read_card(weights), read_card(find_weights("default"))
+    assert (found.name, found.dim, found.bits) == (shipped.name, shipped.dim, shipped.bits)
+    assert found.regional is not None and shipped.regional is not None
+    assert replace(found.regional, size=shipped.regional.size) == shipped.regional
+    assert {key: value.shape for key, value in load_file(weights).items()} == {
+        key: value.shape for key, value in load_file(find_weights("default")).items()
+    }
     encoder = Encoder.load(weights, "cpu", "fp32")
-    assert encoder.dim == 16 + 8
-    found = encoder.encode(np.stack([prepare(toy_images(1, seed=5)[0, 0] / np.float32(255))]))
-    assert np.isclose(np.linalg.norm(found.embedding[0]), 1, atol=1e-5)
-    calibration = Calibration.load(calibration_beside(weights))
-    assert calibration.model_id == encoder.model_id
+    encoded = encoder.encode(np.stack([prepare(toy_images(1, seed=5)[0, 0] / np.float32(255))]))
+    assert np.isclose(np.linalg.norm(encoded.embedding[0]), 1, atol=1e-5)
+    assert Calibration.load(calibration_beside(weights)).model_id == encoder.model_id
+
+
+def miniature(name: str) -> TrainingConfig:
+    """A shipped recipe on two steps of toy images and phantoms."""
+    config = load_config(find_config(name))
+    groups = (GroupConfig(("toy",), 3, 1.0), *(GroupConfig((PHANTOM,), 2, 1.0) for _ in range(bool(config.phantoms))))
+    return replace(
+        config,
+        groups=groups,
+        size=96,
+        network_size=96,
+        steps=2,
+        warmup=1,
+        phantoms=min(config.phantoms, 2),
+        seed=1,
+        validate_every=2,
+        device="cpu",
+        threads=1,
+        regional=config.regional and replace(config.regional, size=64),
+    )
 
 
 def test_sweep_names_the_margin_with_the_highest_auc(data: list[str], tmp_path: Path) -> None:
