@@ -61,13 +61,19 @@ class Encodings:
 
 
 class Encoder:
-    """A loaded network, ready to encode; build it with `Encoder.load`."""
+    """A loaded network, ready to encode; build it with `Encoder.load`.
+
+    Attributes:
+        model_id: of the weights. precision: in which it computes, `bf16` or `fp32`.
+        dim: length of the embedding. bits: length of the code.
+    """
 
     def __init__(self, loaded: Loaded, device: torch.device, half: bool) -> None:
         self._forward = Forward(loaded.network, device, half, PREPARED_SIZE)
         self._gate = loaded.gate
         self._device = device
         self.model_id = loaded.model_id
+        self.precision = "bf16" if half else "fp32"
         self.dim = loaded.network.dim
         self.bits = loaded.card.bits
 

@@ -18,6 +18,7 @@ import retrieval.encoder
 import retrieval.gate
 import retrieval.networks
 import retrieval.runtime
+import retrieval.weights.stored
 from retrieval.data.manifest import ImageRow
 from retrieval.encoder import Encoder, Encodings
 from retrieval.evaluation.pairs import Pairs, make_pairs, numbered
@@ -79,10 +80,12 @@ def pairs_by_kind(
 def codes_of(encoder: Encoder, images: Images, name: str, cache: Path) -> Codes:
     """Encode prepared images uint8 (n, h, w), or read what an earlier run found for the same pixels and network.
 
+    What was found is used again only if the network computed in the same precision, by the same code.
+
     Args:
         name: for the progress bar. cache: folder; made if absent.
     """
-    path = cache / f"codes-{encoder.model_id}-{_fingerprint(images)}.npz"
+    path = cache / f"codes-{encoder.model_id}-{encoder.precision}-{_fingerprint(images)}.npz"
     if path.is_file():
         with np.load(path, allow_pickle=False) as stored:
             return Codes(stored["embedding"], stored["code"], stored["suitable"])
@@ -127,7 +130,13 @@ def _encoding_code() -> tuple[Path, ...]:
     return (
         *(
             Path(str(module.__file__))
-            for module in (retrieval.encoder, retrieval.runtime, retrieval.gate, retrieval.codes)
+            for module in (
+                retrieval.encoder,
+                retrieval.runtime,
+                retrieval.gate,
+                retrieval.codes,
+                retrieval.weights.stored,
+            )
         ),
         *sorted(Path(str(retrieval.networks.__file__)).parent.glob("*.py")),
     )
