@@ -203,7 +203,7 @@ def _keep_budget(session: Session, settings: Settings) -> None:
     One that nobody has decided about may leave the list for a more probable one, and comes back when there is room.
     """
     options = settings.verdict
-    budget = AlertBudget(options.alerts_per_1000, options.budget_window)
+    budget = AlertBudget(options.alerts_per_1000, options.budget_window, options.records_share)
     start, studies = _window(session, options.budget_window)
     decided = exists().where(Disposition.alert_pk == Alert.id)
     rows = session.execute(
@@ -216,7 +216,9 @@ def _keep_budget(session: Session, settings: Settings) -> None:
     alerts = {alert.id: (alert, kept) for alert, kept in rows if HISTORY not in alert.evidence}
     waiting = (AlertState.OPEN, AlertState.HELD)
     suspicions = [
-        Suspicion(number, alert.probability, kept or alert.state not in waiting)
+        Suspicion(
+            number, alert.probability, kept or alert.state not in waiting, alert.kind is AlertKind.DUPLICATE_RECORD
+        )
         for number, (alert, kept) in alerts.items()
     ]
     # The study that is judged now is not among those that were.

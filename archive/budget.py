@@ -23,11 +23,13 @@ class Suspicion:
     Attributes:
         number: the caller's, each once; the lower the earlier. probability: that it is right, in [0, 1].
         is_kept: it is on the list whatever comes, since a person has dealt with it.
+        is_record: it says that a person has two records.
     """
 
     number: int
     probability: float
     is_kept: bool = False
+    is_record: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,20 @@ class AlertBudget:
 
     Attributes:
         per_1000: alerts, ≥ 0. window: studies, ≥ 1.
+        records_share: of the alerts, at most this share says that a person has two records, in [0, 1]: these are far
+            more frequent than wrong labels and far less dangerous, and would push them off the list.
     """
 
     per_1000: float
     window: int
+    records_share: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.per_1000 < 0 or self.window < 1:
-            raise BudgetInvalid("A budget is 0 or more alerts for 1,000 studies, over a window of 1 study or more.")
+        if self.per_1000 < 0 or self.window < 1 or not 0.0 <= self.records_share <= 1.0:
+            raise BudgetInvalid(
+                "A budget is 0 or more alerts for 1,000 studies, over a window of 1 study or more, and a share of them "
+                "for second records."
+            )
 
     def allowance(self, studies: int) -> int:
         """How many alerts the latest studies allow for; while there are fewer than a window holds, in proportion.
@@ -56,16 +64,23 @@ class AlertBudget:
         return math.ceil(self.per_1000 * min(max(studies, LENT), self.window) / 1000 - 1e-9)
 
     def shown(self, suspicions: Sequence[Suspicion], studies: int) -> frozenset[int]:
-        """Numbers of the suspicions of the window that are on the list: kept ones, then the most probable; ties by
-        number.
+        """Numbers of the suspicions of the window that are on the list: kept ones, then the most probable, second
+        records up to their share; ties by number.
 
         Args:
             suspicions: those of the latest `window` studies. studies: judged so far.
         """
-        kept = [one.number for one in suspicions if one.is_kept]
+        on_list = [one for one in suspicions if one.is_kept]
         others = sorted((one for one in suspicions if not one.is_kept), key=lambda one: (-one.probability, one.number))
-        room = max(self.allowance(studies) - len(kept), 0)
-        return frozenset(kept + [one.number for one in others[:room]])
+        room = self.allowance(studies)
+        for_records = math.ceil(self.records_share * room - 1e-9) - sum(one.is_record for one in on_list)
+        for one in others:
+            if len(on_list) >= room:
+                break
+            if not one.is_record or for_records > 0:
+                on_list.append(one)
+                for_records -= one.is_record
+        return frozenset(one.number for one in on_list)
 
     def raised(self, probabilities: Sequence[float | None]) -> tuple[bool, ...]:
         """Which suspicions of a stream are on the list when they leave the window or the stream ends.

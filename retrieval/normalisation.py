@@ -1,4 +1,4 @@
-"""Symmetric score normalisation: how alike two images are, measured by how alike each of them is to strangers."""
+"""Adaptive symmetric score normalisation: how alike two images are, by how alike each is to the nearest strangers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ Embedding = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 
-# Strangers an image is held against: the standard error of their mean is then a sixteenth of their deviation.
+# Strangers an image is held against: the standard error of the mean of the nearest is then an eighth of their deviation.
 COHORT = 256
+# Share of the strangers, the most alike, that tell how alike an image is to those it could be taken for. A gallery
+# holds adults and children, upright and bedside images; held against all of them, any two bedside images look alike.
+NEAREST = 0.25
 # As many strangers as what was known beforehand counts for, so that a young gallery does not swing the scale.
 KNOWN_BEFORE = 30
 # Images whose cosines are in memory at once.
@@ -26,7 +29,7 @@ NOBODY = int(np.iinfo(np.int64).min)
 
 @dataclass(frozen=True)
 class Population:
-    """Cosines of two persons where nothing is known of the gallery.
+    """Cosines of an image with the nearest strangers where nothing is known of the gallery.
 
     Attributes:
         mean: in [-1, 1]. deviation: standard deviation, > 0.
@@ -49,8 +52,8 @@ class Population:
         Raises:
             CalibrationInvalid: no group has images of two persons.
         """
-        found = [_strangers_cosines(*group) for group in groups]
-        levels = [(float(cosines.mean()), float(cosines.std())) for cosines in found if len(cosines) > 1]
+        found = [_nearest(*group, Strangers.of(*group)) for group in groups]
+        levels = [one.together() for one in found if one.count.any()]
         if not levels:
             raise CalibrationInvalid("A calibration needs images of at least two persons.")
         mean, deviation = np.mean(levels, axis=0)
@@ -97,7 +100,7 @@ def chosen(persons: Numbers, ids: Numbers, most: int = COHORT) -> Numbers:
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """How alike each of n images is to strangers: mean and standard deviation of the cosines, float64 (n,)."""
+    """How alike each of n images is to the nearest strangers: mean and standard deviation of cosines, float64 (n,)."""
 
     mean: Floats
     deviation: Floats
@@ -112,41 +115,65 @@ class Levels:
 
 
 def levels(embeddings: Embedding, persons: Numbers, strangers: Strangers | None, population: Population) -> Levels:
-    """Hold images against strangers; their own person, where it is among them, is left out.
+    """Hold images against the strangers most alike; their own person, where it is among them, is left out.
 
     What is known of the population counts as much as `KNOWN_BEFORE` strangers, and alone where there are none.
 
     Args:
         embeddings: float32 (n, dim), of unit length. persons: int64 (n,), as in `strangers`; `NOBODY` for no label.
         strangers: of the gallery; None without one.
+
+    Source: adaptive S-norm; Matějka et al. 2017, Analysis of score normalization in multilingual speaker recognition,
+    Interspeech; Cumani et al. 2011, Comparison of speaker recognition approaches for real applications, Interspeech.
     """
-    n, before = len(embeddings), float(KNOWN_BEFORE)
+    n, before = len(embeddings), NEAREST * KNOWN_BEFORE
     if strangers is None or not len(strangers.persons):
         return Levels(np.full(n, population.mean), np.full(n, population.deviation))
     if n > _BLOCK:
         blocks = [slice(start, start + _BLOCK) for start in range(0, n, _BLOCK)]
         found = [levels(embeddings[block], persons[block], strangers, population) for block in blocks]
         return Levels(*(np.concatenate([getattr(one, name) for one in found]) for name in ("mean", "deviation")))
-    cosines = (embeddings @ strangers.embeddings.T).astype(np.float64)
-    used = persons[:, None] != strangers.persons[None, :]
-    count = used.sum(axis=1)
-    mean = np.where(used, cosines, 0.0).sum(axis=1) / np.maximum(count, 1)
-    squares = np.where(used, (cosines - mean[:, None]) ** 2, 0.0).sum(axis=1)
+    near = _nearest(embeddings, persons, strangers)
     return Levels(
-        (count * mean + before * population.mean) / (count + before),
-        np.sqrt((squares + before * population.deviation**2) / (count + before)),
+        (near.count * near.mean + before * population.mean) / (near.count + before),
+        np.sqrt((near.squares + before * population.deviation**2) / (near.count + before)),
     )
 
 
 def symmetric(cosines: npt.NDArray[np.floating], one: Levels, other: Levels) -> Floats:
-    """The mean of both images' standard scores (n,) of cosines (n,): 0 is as alike as strangers, by deviations.
+    """The mean of both images' standard scores (n,) of cosines (n,): 0 is as alike as the nearest strangers are.
 
     Source: S-norm; Kenny 2010, Bayesian speaker verification with heavy-tailed priors, Odyssey.
     """
     return 0.5 * (one.scores(cosines) + other.scores(cosines))
 
 
-def _strangers_cosines(embeddings: Embedding, persons: Numbers) -> Floats:
-    first, second = np.triu_indices(len(embeddings), k=1)
-    apart = persons[first] != persons[second]
-    return np.asarray((embeddings @ embeddings.T)[first[apart], second[apart]], dtype=np.float64)
+@dataclass(frozen=True, eq=False)
+class _Nearest:
+    """Cosines of n images with the strangers most alike.
+
+    Attributes:
+        count: int64 (n,), how many they are. mean: float64 (n,). squares: float64 (n,), squared deviations from it.
+    """
+
+    count: Numbers
+    mean: Floats
+    squares: Floats
+
+    def together(self) -> tuple[float, float]:
+        """Mean and standard deviation of the cosines of all images."""
+        total = self.count.sum()
+        mean = float(self.count @ self.mean / total)
+        apart = self.squares.sum() + self.count @ (self.mean - mean) ** 2
+        return mean, float(np.sqrt(apart / total))
+
+
+def _nearest(embeddings: Embedding, persons: Numbers, strangers: Strangers) -> _Nearest:
+    used = persons[:, None] != strangers.persons[None, :]
+    cosines = np.where(used, (embeddings @ strangers.embeddings.T).astype(np.float64), -np.inf)
+    count = np.ceil(NEAREST * used.sum(axis=1)).astype(np.int64)
+    counted = np.arange(len(strangers.persons))[None, :] < count[:, None]
+    ordered = np.where(counted, np.sort(cosines, axis=1)[:, ::-1], 0.0)
+    mean = ordered.sum(axis=1) / np.maximum(count, 1)
+    squares = np.where(counted, (ordered - mean[:, None]) ** 2, 0.0).sum(axis=1)
+    return _Nearest(count, mean, squares)

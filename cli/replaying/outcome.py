@@ -63,11 +63,13 @@ class RoundOutcome:
     Attributes:
         images: every image in the order of the stream. alerts: every alert, the most probable first.
         simulated: by size of a simulated gallery, the alerts of each draw of strangers, cut where no budget reaches.
+        records_share: how much of a list may say that a person has two records, in [0, 1]; the option of that name.
     """
 
     images: Sequence[Shown]
     alerts: Sequence[Raised]
     simulated: Mapping[int, Sequence[Sequence[Raised]]] = field(default_factory=dict)
+    records_share: float = 1.0
 
     @property
     def studies(self) -> int:
@@ -98,13 +100,14 @@ class RoundOutcome:
             for one in raw["images"]
         ]
         simulated = {int(size): [_alerts(draw) for draw in draws] for size, draws in raw["simulated"].items()}
-        return cls(images, _alerts(raw["alerts"]), simulated)
+        return cls(images, _alerts(raw["alerts"]), simulated, raw["records_share"])
 
 
-def ranked(alerts: Sequence[Raised], studies: int, first: int = 0) -> RankedAlerts:
+def ranked(alerts: Sequence[Raised], studies: int, records_share: float, first: int = 0) -> RankedAlerts:
     """Alerts of so many studies as a list, and the errors that are reported as facts beside it.
 
     Args:
+        records_share: how much of a list may say that a person has two records, in [0, 1].
         first: number of the stream's first shot, where several streams are joined.
     """
     estimates = [alert for alert in alerts if not alert.is_fact]
@@ -116,11 +119,13 @@ def ranked(alerts: Sequence[Raised], studies: int, first: int = 0) -> RankedAler
         np.array([NONE if alert.error is None else first + alert.error for alert in estimates], np.int64),
         np.array([alert.near for alert in estimates], np.bool_),
         np.array([first + error for error in sorted(facts)], np.int64),
+        np.array([alert.kind is AlertKind.DUPLICATE_RECORD for alert in estimates], np.bool_),
+        records_share,
     )
 
 
-def outcome(session: Session, plan: Plan) -> RoundOutcome:
-    """Read from the database what became of a round."""
+def outcome(session: Session, plan: Plan, records_share: float) -> RoundOutcome:
+    """Read from the database what became of a round in a system with that option."""
     rows = {row.sop_instance_uid: row for row in session.scalars(select(Instance))}
     images = []
     for shot, uid, _ in plan.delivery.sent():
@@ -129,7 +134,7 @@ def outcome(session: Session, plan: Plan) -> RoundOutcome:
         found = (ImageState.FAILED, "", None) if row is None else (row.state, row.verdict, row.probability)
         images.append(Shown(planted, *found))
     truth = Truth(plan)
-    return RoundOutcome(images, [truth.of(alert) for alert in list_alerts(session)])
+    return RoundOutcome(images, [truth.of(alert) for alert in list_alerts(session)], records_share=records_share)
 
 
 def _alerts(raw: Sequence[Mapping[str, Any]]) -> list[Raised]:

@@ -26,7 +26,7 @@ GALLERIES = (10_000, 100_000, 1_000_000)
 # Draws of strangers for each round: as many as make about so many verdicts in each gallery, at most ten.
 VERDICTS = 1_000
 MOST_DRAWS = 10
-# Alerts kept for 1,000 studies; no budget is larger.
+# Alerts kept for 1,000 studies, of wrong labels and of second records each; no budget is larger.
 KEPT_PER_1000 = 100.0
 ADULT = 18.0
 # Verdicts that raise an alert have the alert's name.
@@ -92,7 +92,12 @@ def _draw(
                 alerts[key] = alert
     raised = sorted((truth.of(alert) for alert in alerts.values()), key=lambda one: -one.probability)
     facts = [alert for alert in measured_round.alerts if alert.kind is AlertKind.DUPLICATE_IMAGE]
-    return raised[: round(KEPT_PER_1000 * measured_round.studies / 1000)] + facts
+    most = round(KEPT_PER_1000 * measured_round.studies / 1000)
+    labels, records = (
+        [alert for alert in raised if (alert.kind is AlertKind.DUPLICATE_RECORD) == is_record][:most]
+        for is_record in (False, True)
+    )
+    return labels + records + facts
 
 
 def _alert(verdict: Verdict, number: int, plan: Plan, known: _Gallery) -> tuple[str, dict[str, Any]]:

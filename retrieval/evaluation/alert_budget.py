@@ -24,6 +24,7 @@ class RankedAlerts:
         kind: int64 (n,), the caller's number for what each alert says.
         error: int64 (n,), the planted error that each alert reports, or `NONE`.
         near: bool (n,), whether an alert that reports none is about a patient in whose folder one lies.
+        limited: bool (n,), of which a list holds its share at most. share: in [0, 1], see `archive.budget.AlertBudget`.
         certain: int64 (m,), errors that are reported as facts, beside the list and whatever its length.
     """
 
@@ -33,6 +34,8 @@ class RankedAlerts:
     error: Numbers
     near: npt.NDArray[np.bool_]
     certain: Numbers
+    limited: npt.NDArray[np.bool_]
+    share: float = 1.0
 
     @classmethod
     def ranked(
@@ -43,10 +46,13 @@ class RankedAlerts:
         error: Numbers,
         near: npt.NDArray[np.bool_],
         certain: Numbers,
+        limited: npt.NDArray[np.bool_] | None = None,
+        share: float = 1.0,
     ) -> RankedAlerts:
         """Rank alerts by probability; ties keep the given order."""
         order = np.argsort(-probability, kind="stable")
-        return cls(studies, probability[order], kind[order], error[order], near[order], certain)
+        some = np.zeros(len(order), np.bool_) if limited is None else limited
+        return cls(studies, probability[order], kind[order], error[order], near[order], certain, some[order], share)
 
     @classmethod
     def joined(cls, streams: Sequence[RankedAlerts]) -> RankedAlerts:
@@ -58,11 +64,15 @@ class RankedAlerts:
             np.concatenate([stream.error for stream in streams]),
             np.concatenate([stream.near for stream in streams]),
             np.concatenate([stream.certain for stream in streams]),
+            np.concatenate([stream.limited for stream in streams]),
+            streams[0].share,
         )
 
-    def length(self, per_1000: float) -> int:
-        """How many alerts a budget allows for, at most as many as there are."""
-        return min(round(self.studies * per_1000 / 1000), len(self.error))
+    def on_list(self, per_1000: float) -> Numbers:
+        """Positions int64 (k,) of the alerts that a budget puts on the list, the most probable first."""
+        room = round(self.studies * per_1000 / 1000)
+        beyond = self.limited & (np.cumsum(self.limited) > np.ceil(self.share * room - 1e-9))
+        return np.flatnonzero(~beyond)[:room]
 
 
 @dataclass(frozen=True)
@@ -126,16 +136,16 @@ def listed(alerts: RankedAlerts, per_1000: float, kinds: Collection[int] | None 
     Args:
         kinds: count only alerts of these kinds; all if None.
     """
-    length = alerts.length(per_1000)
-    counted = np.ones(length, np.bool_) if kinds is None else np.isin(alerts.kind[:length], list(kinds))
-    reports = alerts.error[:length] != NONE
-    near = counted & ~reports & alerts.near[:length]
+    shown = alerts.on_list(per_1000)
+    counted = np.ones(len(shown), np.bool_) if kinds is None else np.isin(alerts.kind[shown], list(kinds))
+    reports = alerts.error[shown] != NONE
+    near = counted & ~reports & alerts.near[shown]
     return Listed(alerts.studies, int(counted.sum()), int((counted & reports).sum()), int(near.sum()))
 
 
 def found(alerts: RankedAlerts, errors: Numbers, per_1000: float) -> Found:
     """Count which of these planted errors int64 (k,) a budget finds."""
-    shown = np.concatenate([alerts.error[: alerts.length(per_1000)], alerts.certain])
+    shown = np.concatenate([alerts.error[alerts.on_list(per_1000)], alerts.certain])
     seen = int(np.isin(errors, shown).sum())
     return Found(len(errors), seen, *wilson(seen, len(errors)))
 

@@ -95,8 +95,8 @@ def fit_calibration(
     Each kind of patients has a share of the whole, each patient the same part of it among the pairs of one person. A
     similarity that speaks against identity beside the others is left out. The form of the curve, logistic or isotonic,
     is the one with the least log loss on patients left out in turn. The curve keeps to what was seen: against identity
-    no more than one in all patients with pairs; in favour no more than the rarity of the score between two persons,
-    since a likelihood ratio r or more is met there with a chance of 1/r at most.
+    no more than one in all patients with pairs; in favour no more than the share of pairs of one person that are at
+    least so alike, over that of pairs of two persons: a straight curve promises more where hardly anybody was seen.
 
     Args:
         pairs: by kind, of held-out patients; all with logits of the verification head, or all without.
@@ -109,8 +109,8 @@ def fit_calibration(
         CalibrationInvalid: there are too few pairs of either kind, or every similarity speaks against identity.
 
     Source: logistic calibration, Platt 1999; isotonic, Zadrozny and Elkan 2002, its steps joined, Oron and Flournoy
-    2017, Statistics in Biopharmaceutical Research 9:258; the bound, Royall 1997, Statistical
-    Evidence, sec. 1.4.
+    2017, Statistics in Biopharmaceutical Research 9:258; the bound is the likelihood ratio of a positive test, Deeks and
+    Altman 2004, BMJ 329:168.
     """
     sample = gather(pairs, shares, identity_bits)
     isotonic = _isotonic_is_better(sample)
@@ -122,7 +122,9 @@ def fit_calibration(
         reach += fusion.verification * float(sample.columns[:, 2].max())
     values = np.concatenate(list(scored.values()))
     points = np.linspace(float(values.min()), max(reach, float(values.max())), _POINTS)
-    ratios = np.minimum(curve(points), -np.log(tail.share_above(points)))
+    everybody = sample.columns @ _weights(fusion, sample.width)
+    alike = _share_above(points, everybody[sample.same], sample.weights[sample.same])
+    ratios = np.minimum(curve(points), np.log(alike) - np.log(tail.share_above(points)))
     ratios = np.maximum.accumulate(np.maximum(ratios, -math.log(sample.positives)))
     return Calibration(
         model_id=model_id,
@@ -252,6 +254,14 @@ def _columns(pairs: Pairs, identity_bits: int) -> Floats:
 
 def _weights(fusion: Fusion, width: int) -> Floats:
     return np.array([fusion.cosine, -fusion.hamming, fusion.verification])[:width]
+
+
+def _share_above(points: Floats, values: Floats, weights: Floats) -> Floats:
+    """Share of the weight (n,) of values (n,) at or above each point: float64 (k,), at least that of one value."""
+    order = np.argsort(values, kind="stable")
+    above = np.append(np.cumsum(weights[order][::-1])[::-1], 0.0) / weights.sum()
+    least = float(weights.min() / weights.sum())
+    return np.asarray(np.maximum(above[np.searchsorted(values[order], points, side="left")], least), dtype=np.float64)
 
 
 def _halves(weights: Floats, same: Bools) -> Floats:

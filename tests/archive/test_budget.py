@@ -27,6 +27,17 @@ def test_the_most_probable_are_shown_and_those_that_people_work_on_stay() -> Non
     assert AlertBudget(0, 1000).shown(suspicions, 600) == {2}
 
 
+def test_second_records_take_their_share_of_the_list_at_most() -> None:
+    records = [Suspicion(number, 0.9, is_record=True) for number in range(5)]
+    labels = [Suspicion(number, 0.2) for number in range(5, 9)]
+    budget = AlertBudget(8, 1000, 0.25)
+    assert budget.shown(records + labels, 1000) == {0, 1, 5, 6, 7, 8}
+    # One that a person works on uses up a place.
+    assert budget.shown([*records, *labels, Suspicion(9, 0.1, True, True)], 1000) == {9, 0, 5, 6, 7, 8}
+    assert AlertBudget(8, 1000).shown(records + labels, 1000) == set(range(8))
+    assert AlertBudget(8, 1000, 0.0).shown(records + labels, 1000) == {5, 6, 7, 8}
+
+
 @pytest.mark.parametrize("per_1000", [5.0, 20.0, 50.0])
 def test_a_stream_with_suspicions_enough_keeps_the_budget_within_a_quarter(per_1000: float) -> None:
     rng = np.random.default_rng(0)
@@ -53,7 +64,7 @@ def test_no_stream_exceeds_the_budget_by_more_than_a_started_alert(
     assert not any(up for up, p in zip(raised, stream, strict=True) if p is None)
 
 
-@pytest.mark.parametrize(("per_1000", "window"), [(-1.0, 10), (1.0, 0)])
-def test_impossible_budgets_are_refused(per_1000: float, window: int) -> None:
+@pytest.mark.parametrize(("per_1000", "window", "share"), [(-1.0, 10, 1.0), (1.0, 0, 1.0), (1.0, 10, 1.5)])
+def test_impossible_budgets_are_refused(per_1000: float, window: int, share: float) -> None:
     with pytest.raises(BudgetInvalid):
-        AlertBudget(per_1000, window)
+        AlertBudget(per_1000, window, share)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from retrieval.errors import CalibrationInvalid
-from retrieval.normalisation import KNOWN_BEFORE, NOBODY, Population, Strangers, chosen, levels, symmetric
+from retrieval.normalisation import KNOWN_BEFORE, NEAREST, NOBODY, Population, Strangers, chosen, levels, symmetric
 
 POPULATION = Population(0.1, 0.2)
 EYE = np.eye(3, dtype=np.float32)
@@ -21,11 +21,36 @@ def test_without_strangers_the_population_stands_for_them() -> None:
 def test_levels_by_hand_with_ones_own_person_left_out() -> None:
     strangers = Strangers(EYE, np.array([1, 2, 3]))
     found = levels(EYE[:1], np.array([1]), strangers, POPULATION)
-    # The cosines with persons 2 and 3 are 0; what is known before counts for KNOWN_BEFORE strangers.
-    assert found.mean[0] == pytest.approx(KNOWN_BEFORE * 0.1 / (2 + KNOWN_BEFORE))
-    assert found.deviation[0] == pytest.approx(np.sqrt(KNOWN_BEFORE * 0.04 / (2 + KNOWN_BEFORE)))
+    # Of the cosines with persons 2 and 3, a quarter is one, 0; what is known before counts for a quarter of KNOWN_BEFORE.
+    before = NEAREST * KNOWN_BEFORE
+    assert found.mean[0] == pytest.approx(before * 0.1 / (1 + before))
+    assert found.deviation[0] == pytest.approx(np.sqrt(before * 0.04 / (1 + before)))
     everybody = levels(EYE[:1], np.array([NOBODY]), strangers, POPULATION)
-    assert everybody.mean[0] == pytest.approx((1.0 + KNOWN_BEFORE * 0.1) / (3 + KNOWN_BEFORE))
+    assert everybody.mean[0] == pytest.approx((1.0 + before * 0.1) / (1 + before))
+
+
+def test_the_nearest_quarter_of_the_strangers_counts_by_hand() -> None:
+    angles = np.arccos(np.array([0.9, 0.7, 0.5, 0.1, 0.0, -0.2, -0.4, -0.6]))
+    strangers = Strangers(np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32), np.arange(8))
+    found = levels(np.array([[1, 0]], np.float32), np.array([NOBODY]), strangers, POPULATION)
+    before = NEAREST * KNOWN_BEFORE
+    assert found.mean[0] == pytest.approx((0.9 + 0.7 + before * 0.1) / (2 + before), abs=1e-6)
+    assert found.deviation[0] == pytest.approx(np.sqrt((2 * 0.1**2 + before * 0.04) / (2 + before)), abs=1e-6)
+    without = levels(np.array([[1, 0]], np.float32), np.array([0]), strangers, POPULATION)
+    assert without.mean[0] == pytest.approx((0.7 + 0.5 + before * 0.1) / (2 + before), abs=1e-6)
+
+
+def test_a_minority_is_held_against_its_like() -> None:
+    rng = np.random.default_rng(0)
+    # Two kinds of images: a few of one, many of the other; within a kind strangers are more alike.
+    kind = np.array([0] * 60 + [1] * 180)
+    vectors = rng.normal(size=(240, 64)) + 6 * np.eye(64)[kind]
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    strangers = Strangers(vectors[::2], np.arange(0, 240, 2))
+    found = levels(vectors, np.arange(240), strangers, Population(0.2, 0.1))
+    first, second = 1, 3
+    cosine = vectors[first] @ vectors[second]
+    assert abs(found.chosen(np.array([first])).scores(np.array([cosine]))[0]) < 3
 
 
 def test_both_images_count_the_same() -> None:
@@ -60,6 +85,7 @@ def test_population_gives_every_group_the_same_weight() -> None:
     near = np.array([[1, 0], [1, 0], [1, 0]], np.float32)
     far = np.array([[1, 0], [0, 1], [-1, 0]], np.float32)
     found = Population.measured([(near, np.arange(3)), (np.repeat(far, 2, axis=0), np.repeat(np.arange(3), 2))])
-    assert found.mean == pytest.approx((1.0 + (0 - 1 + 0) / 3) / 2, abs=1e-6)
+    # The nearest of two strangers: 1 in the first group, 0 in the second.
+    assert found.mean == pytest.approx(0.5, abs=1e-6)
     with pytest.raises(CalibrationInvalid):
         Population.measured([(near, np.zeros(3, np.int64))])
