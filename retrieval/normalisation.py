@@ -14,7 +14,7 @@ Embedding = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 
-# Strangers an image is held against: the standard error of the mean of the nearest is then an eighth of their deviation.
+# Strangers an image is held against: the mean of the nearest is then known to an eighth of their deviation.
 COHORT = 256
 # Share of the strangers, the most alike, that tell how alike an image is to those it could be taken for. A gallery
 # holds adults and children, upright and bedside images; held against all of them, any two bedside images look alike.

@@ -151,10 +151,15 @@ class Truth:
         self._pairs: dict[frozenset[str], int] = {}
         self._copies: dict[str, list[int]] = {}
         self._misfiled: set[str] = set()
+        self._priors: dict[str, list[int]] = {}
+        so_far: dict[str, list[int]] = {}
         of_content: dict[Any, list[str]] = {}
         for shot, uid, patient_id in plan.delivery.sent():
             of_content.setdefault(shot.film.content, []).append(uid)
             kind = plan.errors.get(shot.number)
+            earlier = so_far.setdefault(patient_id, [])
+            self._priors[uid] = list(earlier)
+            earlier.append(shot.number)
             if kind is None:
                 continue
             owner = patients.get(shot.film.person)
@@ -182,10 +187,18 @@ class Truth:
             error is None and bool(patients & self._misfiled),
         )
 
+    def _wrong_prior(self, uid: str) -> int | None:
+        """The first misfiled image among the priors of an image, if they are most of them: it differs from these."""
+        priors = self._priors.get(uid, [])
+        wrong = [number for number in priors if (kind := self._kind.get(number)) is not None and kind.is_swap]
+        return wrong[0] if wrong and 2 * len(wrong) >= len(priors) else None
+
     def _reported(self, kind: AlertKind, alert: Mapping[str, Any]) -> int | None:
         uid = alert["sop_instance_uid"]
         if kind is AlertKind.DUPLICATE_IMAGE:
             return next(iter(self._copies.get(uid, ())), None)
+        if kind is AlertKind.PRIOR_MISMATCH and uid not in self._error:
+            return self._wrong_prior(uid)
         if kind in LABEL_IS_WRONG:
             return self._error.get(uid)
         return self._pairs.get(frozenset((alert["patient_id"], alert["other_patient_id"])))

@@ -110,8 +110,9 @@ def _limits() -> Iterator[str]:
     yield "\n".join(
         f"- {sentence}"
         for sentence in (
-            "An alert counts as right if it says what was planted about the image or the two records; every other "
-            "alert on the list counts as false, also one that leads to a misfiled image by another way.",
+            "An alert counts as right if it says what was planted about the image or the two records, or that image "
+            "and priors differ where it is the priors that are misfiled; every other alert on the list counts as "
+            "false, also one that leads to a misfiled image by another way.",
             "A swap is missed, too, if the image was set aside by the gate.",
             "Intervals are Wilson's for 95 %; rounds share their images, so the truth is somewhat wider.",
             "Errors are far more frequent here than in a hospital, and the system was told how frequent: precision "

@@ -18,6 +18,7 @@ from cli.demonstration.films import (
 from cli.demonstration.stream import Film
 from cli.outcome import InputNotUsable
 from cli.sources import Source, find_sources
+from retrieval.data.copies import copied
 
 # Patients come at any day of so many.
 PERIOD_DAYS = 365.0
@@ -28,6 +29,8 @@ MINUTE = 1.0 / 1440
 def chosen(path: Path, split: str, datasets: Sequence[str], images: int | None, seed: int) -> tuple[Source, ...]:
     """The images to replay: of one split, of some datasets, whole patients at random up to a number.
 
+    Patients whose pictures another one holds, too, are left out, see `retrieval.data.copies`.
+
     Args:
         path: a manifest, a folder with one, or a folder of images; see `find_sources`.
         split: `train`, `val`, `test` or `all`; images without a split are taken whatever it is.
@@ -37,10 +40,13 @@ def chosen(path: Path, split: str, datasets: Sequence[str], images: int | None, 
     Raises:
         InputNotUsable: nothing is left.
     """
+    sources = find_sources(manifest_in(path))
+    copies = copied({source.columns.get("patient", "") for source in sources})
     found = [
         source
-        for source in find_sources(manifest_in(path))
-        if (split == "all" or source.columns.get("split", "") in (split, ""))
+        for source in sources
+        if source.columns.get("patient", "") not in copies
+        and (split == "all" or source.columns.get("split", "") in (split, ""))
         and (not datasets or source.columns.get("dataset", "") in datasets)
     ]
     if not found:

@@ -20,6 +20,7 @@ from retrieval.bench.field import balanced_pairs
 from retrieval.bench.measure import Gate, Measured, Seen, measure, see
 from retrieval.bench.method import Images
 from retrieval.data.cache import prepared_images
+from retrieval.data.copies import without_copies
 from retrieval.data.manifest import ImageRow, Split, read_manifest
 from retrieval.errors import ManifestInvalid
 from retrieval.evaluation.cohort import LATERAL, cohorts
@@ -103,7 +104,8 @@ def draw(task: Comparison) -> tuple[list[ImageRow], ListedPairs]:
     Raises:
         ManifestInvalid: the split has no frontal image, or none of a wanted dataset, or the list cannot be used.
     """
-    rows = [row for row in read_manifest(task.manifest) if row.split is task.split and row.view != LATERAL]
+    listed = without_copies(read_manifest(task.manifest))
+    rows = [row for row in listed if row.split is task.split and row.view != LATERAL]
     names = task.datasets or tuple(sorted({row.dataset for row in rows}))
     chosen: set[int] = set()
     for name in names:

@@ -15,6 +15,7 @@ from retrieval.calibration import Calibration, calibration_beside, probability
 from retrieval.codes import identity_half
 from retrieval.comparison import Comparer
 from retrieval.data.cache import prepared_images
+from retrieval.data.copies import without_copies
 from retrieval.data.manifest import ImageRow, Split, read_manifest
 from retrieval.encoder import Encoder
 from retrieval.errors import ManifestInvalid
@@ -95,8 +96,9 @@ def run(task: Task) -> Evaluation:
         WeightsNotUsable: a weight file cannot be used.
     """
     encoder = Encoder.load(task.weights)
-    listed = list(enumerate(read_manifest(task.manifest), start=1))
-    mine = [(line, row) for line, row in listed if row.split is task.split]
+    listed = read_manifest(task.manifest)
+    kept = set(without_copies(listed))
+    mine = [(line, row) for line, row in enumerate(listed, start=1) if row.split is task.split and row in kept]
     if not any(row.view != LATERAL for _, row in mine):
         raise ManifestInvalid(f"The manifest {task.manifest} has no frontal image in its split {task.split.value!r}.")
     chosen = select([row for _, row in mine], task.images, task.pairs)

@@ -21,7 +21,7 @@ def test_without_strangers_the_population_stands_for_them() -> None:
 def test_levels_by_hand_with_ones_own_person_left_out() -> None:
     strangers = Strangers(EYE, np.array([1, 2, 3]))
     found = levels(EYE[:1], np.array([1]), strangers, POPULATION)
-    # Of the cosines with persons 2 and 3, a quarter is one, 0; what is known before counts for a quarter of KNOWN_BEFORE.
+    # Of the cosines with persons 2 and 3, a quarter is one, 0; what is known before counts for as large a part.
     before = NEAREST * KNOWN_BEFORE
     assert found.mean[0] == pytest.approx(before * 0.1 / (1 + before))
     assert found.deviation[0] == pytest.approx(np.sqrt(before * 0.04 / (1 + before)))

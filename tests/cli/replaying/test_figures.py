@@ -32,6 +32,8 @@ ROWS: tuple[tuple[str, str, Planted, ErrorKind | None], ...] = (
     ("s", "s", Planted.NOTHING, None),
     ("s", "t", Planted.DUPLICATE_IMAGE, ErrorKind.RESENT),
     ("t", "t", Planted.NOTHING, None),
+    ("n", "n", Planted.NOTHING, None),
+    ("p", "p", Planted.NOTHING, None),
 )
 
 
@@ -68,6 +70,9 @@ def alert(kind: AlertKind, about: int, other: str | None = None, **more: Any) ->
         (AlertKind.WRONG_PATIENT, 0, "Q", None, True),
         (AlertKind.WRONG_PATIENT, 0, "S", None, False),
         (AlertKind.PRIOR_MISMATCH, 1, None, None, True),
+        (AlertKind.PRIOR_MISMATCH, 9, None, 3, False),
+        (AlertKind.WRONG_PATIENT, 9, "S", None, True),
+        (AlertKind.PRIOR_MISMATCH, 10, None, None, False),
         (AlertKind.DUPLICATE_RECORD, 3, "Q", 3, False),
         (AlertKind.DUPLICATE_RECORD, 1, "N", 3, False),
         (AlertKind.WRONG_PATIENT, 3, "Q", 3, False),
@@ -97,7 +102,7 @@ def test_what_the_budget_holds_back_is_known() -> None:
 def played() -> RoundOutcome:
     """100 studies: both swaps reported, one of them late; a false alert first; the pixels as a fact."""
     images = [Shown(row[3], ImageState.MATCHED, "", 0.1) for row in ROWS]
-    images += [Shown(None, ImageState.MATCHED, "", 0.1)] * 91 + [Shown(None, ImageState.UNSUITABLE, "", None)]
+    images += [Shown(None, ImageState.MATCHED, "", 0.1)] * 89 + [Shown(None, ImageState.UNSUITABLE, "", None)]
     alerts = [
         Raised(AlertKind.DUPLICATE_IMAGE, 1.0, False, 7, False),
         Raised(AlertKind.WRONG_PATIENT, 0.9, False, None, False),
