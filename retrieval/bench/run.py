@@ -104,8 +104,8 @@ def draw(task: Comparison) -> tuple[list[ImageRow], ListedPairs]:
     Raises:
         ManifestInvalid: the split has no frontal image, or none of a wanted dataset, or the list cannot be used.
     """
-    listed = without_copies(read_manifest(task.manifest))
-    rows = [row for row in listed if row.split is task.split and row.view != LATERAL]
+    everybody = without_copies(read_manifest(task.manifest))
+    rows = [row for row in everybody if row.split is task.split and row.view != LATERAL]
     names = task.datasets or tuple(sorted({row.dataset for row in rows}))
     chosen: set[int] = set()
     for name in names:

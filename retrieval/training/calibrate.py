@@ -109,8 +109,8 @@ def fit_calibration(
         CalibrationInvalid: there are too few pairs of either kind, or every similarity speaks against identity.
 
     Source: logistic calibration, Platt 1999; isotonic, Zadrozny and Elkan 2002, its steps joined, Oron and Flournoy
-    2017, Statistics in Biopharmaceutical Research 9:258; the bound is the likelihood ratio of a positive test, Deeks and
-    Altman 2004, BMJ 329:168.
+    2017, Statistics in Biopharmaceutical Research 9:258; the bound is the likelihood ratio of a positive test, Deeks
+    and Altman 2004, BMJ 329:168.
     """
     sample = gather(pairs, shares, identity_bits)
     isotonic = _isotonic_is_better(sample)
