@@ -1,7 +1,9 @@
 """The index beside faiss, on the same vectors: recall, query and build time, memory, Hamming scan, restart.
 
-Run it with `python -m benchmarks.index`; `--million` repeats it with 1,000,000 images (about 8 GiB of memory, 10 GB of
-disk). Vectors are drawn so that they cluster like those of real images, see `benchmarks/crowd.py`.
+Run it with `python -m benchmarks.index`; `--million` repeats it with 1,000,000 images (some 8 GiB of memory, 12 GB of
+disk, and an hour or two to build the graphs on two cores). With `--keep FOLDER` all that is built stays there: a run that
+was ended goes on where it was, and one that finds everything only asks and measures. Vectors are drawn so that they
+cluster like those of real images, see `benchmarks/crowd.py`.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from importlib import metadata
 from pathlib import Path
 
@@ -26,7 +29,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.crowd import DIM, Population, population
-from benchmarks.engines import ENGINES, FAISS, OURS, K, Measured, measured, median_milliseconds
+from benchmarks.engines import ENGINES, FAISS, GROUPS, OURS, K, Measured, ask, build, median_milliseconds, place
 from benchmarks.record import Row, append_rows
 from benchmarks.restart import RERANKED, fill_archive, started
 from config.settings import load_settings
@@ -58,32 +61,60 @@ class Bar:
 @click.option("--images", default=100_000, show_default=True, help="Images in the gallery.")
 @click.option("--million", is_flag=True, help="The same again with 1,000,000 images.")
 @click.option("--seed", default=0, show_default=True, help="Of the crowd.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Folder for all that is built, used again where it is.")
+@click.option("--only-build", is_flag=True, help="Build what --keep lacks, and measure another time.")
 @click.option("--record/--no-record", default=True, show_default=True, help="Append to results/index.csv.")
-def main(images: int, million: bool, seed: int, record: bool) -> None:
+def main(images: int, million: bool, seed: int, keep: Path | None, only_build: bool, record: bool) -> None:
     """Build every index over one crowd, ask the same questions, and hold the answers against exact search."""
     for size in (images, 1_000_000) if million else (images,):
-        rows = list(_measure(size, seed))
+        with _folder(keep, size, seed) as folder:
+            _prepare(folder, size, seed)
+            if only_build:
+                continue
+            rows = list(_measure(folder, size))
         if record:
             append_rows("index", rows)
 
 
-def _measure(size: int, seed: int) -> Iterator[Row]:
+@contextmanager
+def _folder(keep: Path | None, size: int, seed: int) -> Iterator[Path]:
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="lungprint-index-") as scratch:
+            yield Path(scratch)
+    else:
+        folder = keep / f"{size}-{seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+
+
+def _prepare(folder: Path, size: int, seed: int) -> None:
+    """Draw, build and file what is not there yet."""
+    if not (folder / "nearest.npy").exists():
+        _write(folder, population(size, PROBES, seed))
+    options = load_settings(folder, environ={}).index
+    for name in track(ENGINES, "building", transient=True):
+        build(name, folder, options)
+    if not (folder / "data" / "index").exists():
+        # What a run that was ended has filed of it is of no use.
+        shutil.rmtree(folder / "data", ignore_errors=True)
+        fill_archive(folder / "data", _crowd(folder))
+        shutil.copytree(place(OURS, folder), folder / "copied", ignore=shutil.ignore_patterns("built.json"))
+        shutil.rmtree(folder / "data" / "index", ignore_errors=True)
+        (folder / "copied").rename(folder / "data" / "index")
+
+
+def _measure(folder: Path, size: int) -> Iterator[Row]:
     conditions = f"{size} images, {DIM}-d, faiss {metadata.version('faiss-cpu')}"
-    with tempfile.TemporaryDirectory(prefix="lungprint-index-") as scratch:
-        folder = Path(scratch)
-        crowd = population(size, PROBES, seed)
-        _write(folder, crowd)
-        options = load_settings(folder, environ={}).index
-        engines: dict[str, Measured] = {}
-        for name in track(ENGINES, "building and asking", transient=True):
-            engines[name] = measured(name, folder, options, folder / "snapshot" if name == OURS else None)
-            yield from _rows(engines[name], size, conditions)
-        scans = list(_scans(crowd))
-        yield from (Row("index", measure, value, "ms", conditions) for measure, value in scans)
-        fill_archive(folder / "data", crowd)
-        shutil.copytree(folder / "snapshot", folder / "data" / "index", dirs_exist_ok=True)
-        del crowd
-        start = started(folder / "data")
+    options = load_settings(folder, environ={}).index
+    engines: dict[str, Measured] = {}
+    for group in track(GROUPS, "asking", transient=True):
+        points = ask(group, folder, options)
+        engines |= {name: Measured(name, build(name, folder, options), points[name]) for name in group}
+    for engine in engines.values():
+        yield from _rows(engine, size, conditions)
+    scans = list(_scans(_crowd(folder)))
+    yield from (Row("index", measure, value, "ms", conditions) for measure, value in scans)
+    start = started(folder / "data")
     yield Row("index", "restart to first answer", start.seconds, "s", conditions)
     yield Row("index", "memory of index, persons, codes and keys", start.memory / 2**20, "MiB", conditions)
     yield Row("index", f"codes of {RERANKED} candidates fetched and ranked", start.rerank_ms, "ms", conditions)
@@ -97,17 +128,15 @@ def _measure(size: int, seed: int) -> Iterator[Row]:
         Bar(f"re-rank of {RERANKED} candidates", start.rerank_ms, 0.1, "ms"),
         *(Bar(f"Hamming scan / faiss BinaryFlat, {name}", a / b, 1.5, "ratio") for name, a, b in _paired(scans)),
         Bar("restart to first answer", start.seconds, 30.0, "s"),
-        Bar(f"memory of {OURS} / raw vectors", engines[OURS].memory / raw, 1.6, "ratio"),
+        Bar(f"memory of {OURS} / raw vectors", engines[OURS].built.memory / raw, 1.6, "ratio"),
         Bar("memory of index, persons, codes and keys / raw vectors", start.memory / raw, 1.6, "ratio"),
     ]
     yield from (Row("index", bar.measure, bar.value, bar.unit, conditions) for bar in bars if bar.unit == "ratio")
-    _show(engines.values(), bars, conditions)
+    _show(engines, bars, conditions)
 
 
 def _write(folder: Path, crowd: Population) -> None:
     """What the processes of the engines read: vectors, probes, and the probes' true neighbours int64 (q, 10)."""
-    np.save(folder / "gallery.npy", crowd.gallery)
-    np.save(folder / "probes.npy", crowd.probes)
     rows = np.zeros((len(crowd.probes), 0), np.int64)
     cosines = np.zeros((len(crowd.probes), 0), np.float32)
     for start in track(range(0, len(crowd.gallery), _BLOCK), "exact neighbours", transient=True):
@@ -116,7 +145,13 @@ def _write(folder: Path, crowd: Population) -> None:
         rows = np.concatenate([rows, near + start], axis=1)
         cosines = np.concatenate([cosines, np.take_along_axis(found, near, axis=1)], axis=1)
     best = np.argsort(-cosines, axis=1)[:, :K]
+    for field in fields(Population):
+        np.save(folder / f"{field.name}.npy", getattr(crowd, field.name))
     np.save(folder / "nearest.npy", np.take_along_axis(rows, best, axis=1))
+
+
+def _crowd(folder: Path) -> Population:
+    return Population(**{field.name: np.load(folder / f"{field.name}.npy") for field in fields(Population)})
 
 
 def _scans(crowd: Population) -> Iterator[tuple[str, float]]:
@@ -160,21 +195,23 @@ def _ratio(mine: float | None, other: float | None) -> float:
 
 
 def _rows(engine: Measured, size: int, conditions: str) -> Iterator[Row]:
-    yield Row("index", f"{engine.name}, build", engine.seconds, "s", f"{conditions}, {os.cpu_count()} threads")
-    yield Row("index", f"{engine.name}, build, CPU time", engine.cpu_seconds, "s", conditions)
-    yield Row("index", f"{engine.name}, memory / raw vectors", engine.memory / (size * DIM * 4), "ratio", conditions)
+    built = engine.built
+    yield Row("index", f"{engine.name}, build", built.seconds, "s", f"{conditions}, {os.cpu_count()} threads")
+    yield Row("index", f"{engine.name}, build, CPU time", built.cpu_seconds, "s", conditions)
+    yield Row("index", f"{engine.name}, memory / raw vectors", built.memory / (size * DIM * 4), "ratio", conditions)
     for point in engine.points:
         given = f"{conditions}, width {point.width}" if point.width else conditions
         yield Row("index", f"{engine.name}, recall@{K}", point.recall, "share", given)
         yield Row("index", f"{engine.name}, median query", point.milliseconds, "ms", f"{given}, 1 thread")
 
 
-def _show(engines: Iterator[Measured] | Sequence[Measured], bars: Sequence[Bar], conditions: str) -> None:
+def _show(engines: Mapping[str, Measured], bars: Sequence[Bar], conditions: str) -> None:
     table = Table("index", "build s", "CPU s", "MiB", "width", f"recall@{K}", "median ms", box=None, title=conditions)
-    for engine in engines:
+    for name, engine in engines.items():
         for number, point in enumerate(engine.points):
-            cost = (f"{engine.seconds:.1f}", f"{engine.cpu_seconds:.1f}", f"{engine.memory / 2**20:.0f}")
-            shown = (engine.name, *cost) if number == 0 else ("", "", "", "")
+            built = engine.built
+            cost = (f"{built.seconds:.1f}", f"{built.cpu_seconds:.1f}", f"{built.memory / 2**20:.0f}")
+            shown = (name, *cost) if number == 0 else ("", "", "", "")
             table.add_row(*shown, str(point.width or ""), f"{point.recall:.4f}", f"{point.milliseconds:.3f}")
     console.print(table)
     table = Table("measure", "value", "limit", "", box=None)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import IndexInputInvalid
+from retrieval.index.growing import grown
 from retrieval.index.hamming import CodeTable
 from retrieval.index.id_map import MISSING, IdMap
 
@@ -73,7 +74,7 @@ class GalleryRows:
         self._leave(self._persons[rows[~fresh]])
         rows[fresh] = np.arange(len(self), len(self) + np.count_nonzero(fresh))
         self._row.put(ids, rows)
-        self._reserve(len(self))
+        self._ids, self._persons = grown(self._ids, len(self)), grown(self._persons, len(self))
         self._ids[rows], self._persons[rows] = ids, persons
         self.identity.put(rows, codes[:, : self._half])
         self.findings.put(rows, codes[:, self._half :])
@@ -103,8 +104,3 @@ class GalleryRows:
             self._images[person] -= 1
             if not self._images[person]:
                 del self._images[person]
-
-    def _reserve(self, rows: int) -> None:
-        if rows > len(self._ids):
-            more = np.zeros(max(rows, 2 * len(self._ids)) - len(self._ids), np.int64)
-            self._ids, self._persons = np.concatenate([self._ids, more]), np.concatenate([self._persons, more])

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index.base import Candidates, best, checked, direction
+from retrieval.index.growing import grown
 from retrieval.index.id_map import MISSING, IdMap
 from retrieval.index.stored import read_vectors, write_vectors
 
@@ -24,8 +25,11 @@ class ExactIndex:
 
     def __init__(self, dim: int) -> None:
         self._dim = dim
+        self._clear()
+
+    def _clear(self) -> None:
         self._count = 0
-        self._vectors = np.zeros((64, dim), np.float32)
+        self._vectors = np.zeros((64, self._dim), np.float32)
         self._ids = np.zeros(64, np.int64)
         self._row = IdMap()
 
@@ -50,7 +54,8 @@ class ExactIndex:
     def add(self, ids: NDArray[np.int64], embeddings: NDArray[np.float32]) -> None:
         """Add or replace embeddings; see `GalleryIndex.add`."""
         ids, vectors = checked(ids, embeddings, self._dim)
-        self._reserve(self._count + len(ids))
+        self._ids = grown(self._ids, self._count + len(ids))
+        self._vectors = grown(self._vectors, self._count + len(ids))
         rows = self._row.rows(ids)
         fresh = np.flatnonzero(rows == MISSING)
         rows[fresh] = np.arange(self._count, self._count + len(fresh))
@@ -91,12 +96,7 @@ class ExactIndex:
     def load(self, folder: Path) -> None:
         """Replace the content by what `save` wrote."""
         ids, vectors = read_vectors(folder, self._dim)
-        self._count = 0
-        self._row = IdMap()
-        self.add(ids, vectors)
-
-    def _reserve(self, rows: int) -> None:
-        if rows > len(self._ids):
-            more = max(rows, 2 * len(self._ids)) - len(self._ids)
-            self._ids = np.concatenate([self._ids, np.zeros(more, np.int64)])
-            self._vectors = np.concatenate([self._vectors, np.zeros((more, self._dim), np.float32)])
+        self._clear()
+        self._ids, self._vectors = grown(self._ids, len(ids)), grown(self._vectors, len(ids))
+        for start in range(0, len(ids), _BLOCK):
+            self.add(ids[start : start + _BLOCK], vectors[start : start + _BLOCK])

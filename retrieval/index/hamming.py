@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,14 +9,14 @@ from numpy.typing import NDArray
 
 from retrieval.codes import Code
 from retrieval.errors import CodeLengthMismatch, IndexInputInvalid
+from retrieval.index.growing import grown
 
-# Rows compared in one go: what is worked out from them stays in the processor's cache.
+# Rows compared in one go: what is worked out from them (1.3 MiB) stays in the processor's cache.
 _BLOCK = 131_072
-# Rows that are worth a thread of their own, and how many threads at most the memory can feed.
-_PART = 250_000
-_THREADS = min(4, len(os.sched_getaffinity(0)))
 # The first block is small: its k nearest are a bound that spares most later rows any work beyond the count.
 _FIRST_BLOCK = 2048
+# Lines of the table in which a block's distances are looked through.
+_LINES = 16
 # A distance and an id in one number, so that one partition orders by distance and then by id.
 _ID_BITS = 48
 _ID_MASK = np.int64((1 << _ID_BITS) - 1)
@@ -57,8 +55,8 @@ class CodeHits:
 class CodeTable:
     """Codes in numbered rows, kept as columns of 64-bit words so that a scan reads memory in one sweep.
 
-    Memory: the codes, rounded up to 8 bytes, in arrays that grow by doubling, and 1.3 MiB a thread to count in. A scan
-    of many rows uses several threads by itself; only one thread may call.
+    Memory: the codes, rounded up to 8 bytes, in arrays that grow by doubling, and 1.4 MiB to count in. Only one thread
+    may call: all scans count in the same memory.
 
     Args:
         code_bytes: length of a packed code, from 1.
@@ -67,8 +65,7 @@ class CodeTable:
     def __init__(self, code_bytes: int) -> None:
         self._bytes = code_bytes
         self._words = np.zeros((-(-code_bytes // 8), 1024), np.uint64)
-        self._counters = [_Counter(code_bytes) for _ in range(_THREADS)]
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="hamming")
+        self._counter = _Counter(code_bytes)
 
     @property
     def code_bytes(self) -> int:
@@ -82,11 +79,7 @@ class CodeTable:
             CodeLengthMismatch: the codes have another length.
         """
         words = self._as_words(codes)
-        capacity = self._words.shape[1]
-        if len(rows) and rows.max() >= capacity:
-            more = np.empty((len(self._words), max(int(rows.max()) + 1, 2 * capacity)), np.uint64)
-            more[:, :capacity] = self._words
-            self._words = more
+        self._words = grown(self._words, int(rows.max(initial=-1)) + 1, axis=1)
         self._words[:, rows] = words.T
 
     def at(self, rows: NDArray[np.int64]) -> Code:
@@ -103,7 +96,7 @@ class CodeTable:
         """
         words = self._as_words(probe[None])[0]
         blocks = (slice(low, min(low + _BLOCK, count)) for low in range(0, count, _BLOCK))
-        found = [self._counters[0].count(self._words[:, block], words).astype(np.int64) for block in blocks]
+        found = [self._counter.count(self._words[:, block], words).astype(np.int64) for block in blocks]
         return np.concatenate([*found, np.zeros(0, np.int64)])
 
     def nearest(
@@ -123,43 +116,22 @@ class CodeTable:
         Source: P4, eq. 13.
         """
         words = self._as_words(probe[None])[0]
-        parts = min(len(self._counters), max(1, len(ids) // _PART))
-        bounds = np.linspace(0, len(ids), parts + 1).astype(int).tolist()
-
-        def look(part: int) -> NDArray[np.int64]:
-            return self._keys(words, ids, k, allowed, slice(bounds[part], bounds[part + 1]), self._counters[part])
-
-        keys = look(0) if parts == 1 else np.concatenate(list(self._threads.map(look, range(parts))))
-        keys.sort()
-        return CodeHits(keys[:k] & _ID_MASK, keys[:k] >> _ID_BITS)
-
-    def _keys(
-        self,
-        words: NDArray[np.uint64],
-        ids: NDArray[np.int64],
-        k: int,
-        allowed: NDArray[np.bool_] | None,
-        rows: slice,
-        counter: _Counter,
-    ) -> NDArray[np.int64]:
-        """Distance and id, in one number, of the `k` nearest codes in some rows, in no order."""
         keys = np.zeros(0, np.int64)
-        edge = 64 * len(words)
-        low, size = rows.start, min(max(_FIRST_BLOCK, 2 * k), _BLOCK)
-        while low < rows.stop:
-            block = slice(low, min(low + size, rows.stop))
-            distances = counter.count(self._words[:, block], words)
-            near = distances <= edge
-            if allowed is not None:
-                near &= allowed[block]
-            hits = np.flatnonzero(near)
+        edge = 8 * self._bytes
+        low, size = 0, min(max(_FIRST_BLOCK, 2 * k), _BLOCK)
+        while low < len(ids):
+            block = slice(low, min(low + size, len(ids)))
+            distances = self._counter.count(self._words[:, block], words)
+            hits = self._counter.within(edge, block.stop - low, None if allowed is None else allowed[block])
             if len(hits):
                 keys = np.concatenate([keys, distances[hits].astype(np.int64) << _ID_BITS | ids[block][hits]])
             if len(keys) > k:
+                # Distance and id are one number, so one partition finds the nearest, ties by id.
                 keys = np.partition(keys, k - 1)[:k]
                 edge = int(keys[k - 1] >> _ID_BITS)
             low, size = block.stop, min(8 * size, _BLOCK)
-        return keys
+        keys.sort()
+        return CodeHits(keys[:k] & _ID_MASK, keys[:k] >> _ID_BITS)
 
     def _as_words(self, codes: Code) -> NDArray[np.uint64]:
         if codes.ndim != 2 or codes.shape[1] != self._bytes:
@@ -178,7 +150,9 @@ class _Counter:
     def __init__(self, code_bytes: int) -> None:
         self._differing = np.empty(_BLOCK, np.uint64)
         self._counts = np.empty(_BLOCK, np.uint8)
-        self._total: Count = np.empty(_BLOCK, np.uint8 if 8 * code_bytes < 256 else np.uint16)
+        # With room to fill up the last line of the table that `within` makes of it.
+        self._total: Count = np.empty(_BLOCK + _LINES, np.uint8 if 8 * code_bytes < 255 else np.uint16)
+        self._beyond = np.iinfo(self._total.dtype).max
 
     def count(self, columns: NDArray[np.uint64], words: NDArray[np.uint64]) -> Count:
         """Differing bits (n,) of n ≤ `_BLOCK` codes uint64 (words, n); the next call overwrites them."""
@@ -191,3 +165,18 @@ class _Counter:
             np.bitwise_count(differing, out=counts)
             np.add(total, counts, out=total)
         return total
+
+    def within(self, edge: int, size: int, allowed: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+        """Which of the `size` codes counted last differ in `edge` bits at most, int64 (m,), of those allowed."""
+        columns = -(-size // _LINES)
+        total = self._total[: _LINES * columns]
+        total[size:] = self._beyond
+        if allowed is not None:
+            np.putmask(total[:size], ~allowed, self._beyond)
+        # Few blocks have more than some hits. The least of each column tells where, in one pass; to look at every code
+        # by itself would take as long as counting its bits.
+        table = total.reshape(_LINES, columns)
+        some = np.flatnonzero(np.minimum.reduce(table, axis=0) <= edge)
+        lines, at = np.divmod(np.flatnonzero(table[:, some] <= edge), max(len(some), 1))
+        found: NDArray[np.int64] = lines * columns + some[at]
+        return found

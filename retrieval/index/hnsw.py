@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from retrieval.errors import SnapshotInvalid
 from retrieval.index.base import Candidates, best, checked, direction
+from retrieval.index.growing import grown
 from retrieval.index.id_map import MISSING, IdMap
 
 # Nearer than this, two embeddings are one node: hundreds of equal nodes link only to each other, and cut others off.
@@ -20,6 +21,7 @@ _BLOCK = 1000
 # Below this many, one thread is faster, and the graph is the same each time.
 _BULK = 10_000
 _FIRST_CAPACITY = 1024
+_GROWTH = 1.25
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class HnswIndex:
         try:
             ids, nodes = np.load(folder / "ids.npy"), np.load(folder / "nodes.npy")
             graph = hnswlib.Index("ip", self._dim)
-            graph.load_index(str(folder / "graph.bin"), max_elements=max(_FIRST_CAPACITY, 2 * len(ids)))
+            graph.load_index(str(folder / "graph.bin"), max_elements=max(_FIRST_CAPACITY, int(_GROWTH * len(ids))))
         except (OSError, ValueError, RuntimeError) as error:
             raise SnapshotInvalid("The stored index cannot be read.") from error
         total = graph.get_current_count()
@@ -141,9 +143,9 @@ class HnswIndex:
     def _reserve(self, nodes: int) -> None:
         capacity = self._graph.get_max_elements()
         if nodes > capacity:
-            self._graph.resize_index(max(nodes, 2 * capacity))
-            more = self._graph.get_max_elements() - len(self._first)
-            self._first = np.concatenate([self._first, np.full(more, -1, np.int64)])
+            # hnswlib takes a hundred bytes for a place, whether it is used or not.
+            self._graph.resize_index(max(nodes, int(_GROWTH * capacity)))
+        self._first = grown(self._first, self._graph.get_max_elements(), fill=-1)
 
     def _add_block(self, ids: NDArray[np.int64], vectors: NDArray[np.float32], threads: int) -> None:
         """Give each id a node: one that is there, one of another id in the block, or a new one."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index.base import Candidates, best, checked, direction
+from retrieval.index.growing import grown
 from retrieval.index.id_map import IdMap
 from retrieval.index.stored import read_vectors, write_vectors
 
@@ -86,10 +87,7 @@ class LshIndex:
         ids, vectors = checked(ids, embeddings, self._dim)
         self._forget(ids)
         self._reserve(self._rows + len(ids))
-        rows = slice(self._rows, self._rows + len(ids))
-        self._ids[rows], self._vectors[rows], self._keys[:, rows] = ids, vectors, self._buckets_of(vectors)
-        self._row.put(ids, np.arange(rows.start, rows.stop))
-        self._rows = rows.stop
+        self._put(ids, vectors)
         self._sort_if_due()
 
     def remove(self, ids: NDArray[np.int64]) -> None:
@@ -116,7 +114,11 @@ class LshIndex:
         """Replace the content by what `save` wrote."""
         ids, vectors = read_vectors(folder, self._dim)
         self._clear()
-        self.add(ids, vectors)
+        self._reserve(len(ids))
+        for start in range(0, len(ids), _CHUNK):
+            rows = slice(start, min(start + _CHUNK, len(ids)))
+            self._put(*checked(ids[rows], vectors[rows], self._dim))
+        self._sort()
 
     def _buckets_of(self, vectors: NDArray[np.float32]) -> NDArray[np.uint16]:
         """The bucket of each vector (n, dim) in each table, uint16 (tables, n)."""
@@ -153,6 +155,13 @@ class LshIndex:
         there: NDArray[np.int64] = rows[self._ids[rows] != _GONE]
         return there
 
+    def _put(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        """Put images that are not there after the last row, for which there is room."""
+        rows = slice(self._rows, self._rows + len(ids))
+        self._ids[rows], self._vectors[rows], self._keys[:, rows] = ids, vectors, self._buckets_of(vectors)
+        self._row.put(ids, np.arange(rows.start, rows.stop))
+        self._rows = rows.stop
+
     def _forget(self, ids: NDArray[np.int64]) -> None:
         self._ids[self._row.drop(ids)] = _GONE
 
@@ -178,11 +187,8 @@ class LshIndex:
         ).reshape(len(keys), len(every))
 
     def _reserve(self, rows: int) -> None:
-        if rows > len(self._ids):
-            more = max(rows, 2 * len(self._ids)) - len(self._ids)
-            self._ids = np.concatenate([self._ids, np.zeros(more, np.int64)])
-            self._vectors = np.concatenate([self._vectors, np.zeros((more, self._dim), np.float32)])
-            self._keys = np.concatenate([self._keys, np.zeros((len(self._keys), more), np.uint16)], axis=1)
+        self._ids, self._vectors = grown(self._ids, rows), grown(self._vectors, rows)
+        self._keys = grown(self._keys, rows, axis=1)
 
 
 def _differing(bits: int, radius: int) -> NDArray[np.uint16]:

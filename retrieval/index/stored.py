@@ -24,13 +24,13 @@ def write_vectors(folder: Path, ids: NDArray[np.int64], vectors: NDArray[np.floa
 
 
 def read_vectors(folder: Path, dim: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """What `write_vectors` wrote.
+    """What `write_vectors` wrote; the embeddings are mapped from the file, so they take no memory of their own.
 
     Raises:
         SnapshotInvalid: the files are missing or do not fit together.
     """
     try:
-        ids, vectors = np.load(folder / "ids.npy"), np.load(folder / "vectors.npy")
+        ids, vectors = np.load(folder / "ids.npy"), np.load(folder / "vectors.npy", mmap_mode="r")
     except (OSError, ValueError, EOFError) as error:
         raise SnapshotInvalid("The stored index cannot be read.") from error
     if ids.dtype != np.int64 or ids.ndim != 1 or vectors.shape != (len(ids), dim) or vectors.dtype != np.float32:

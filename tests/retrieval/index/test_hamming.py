@@ -57,12 +57,11 @@ def test_the_nearest_are_those_of_a_full_sort(count: int, code_bytes: int, k: in
     assert found.hammings.tolist() == expected[order].tolist()
 
 
-def test_several_blocks_and_threads_find_what_one_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_blocks_find_what_one_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     codes, probe = drawn(50_000, 16), drawn(1, 16, 5)[0]
     ids = np.random.default_rng(2).permutation(len(codes)).astype(np.int64)
     once = filled(codes).nearest(probe, ids, 300)
-    for name, value in (("_BLOCK", 4096), ("_PART", 10_000), ("_THREADS", 3)):
-        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(module, "_BLOCK", 4099)
     again = filled(codes).nearest(probe, ids, 300)
     assert again.ids.tolist() == once.ids.tolist() and again.hammings.tolist() == once.hammings.tolist()
     assert once.ids.tolist() == ids[np.lexsort((ids, hamming(codes, probe)))][:300].tolist()
