@@ -1,9 +1,9 @@
 """The index beside faiss, on the same vectors: recall, query and build time, memory, Hamming scan, restart.
 
 Run it with `python -m benchmarks.index`; `--million` repeats it with 1,000,000 images (some 8 GiB of memory, 12 GB of
-disk, and an hour or two to build the graphs on two cores). With `--keep FOLDER` all that is built stays there: a run that
-was ended goes on where it was, and one that finds everything only asks and measures. Vectors are drawn so that they
-cluster like those of real images, see `benchmarks/crowd.py`.
+disk, and an hour or two to build the graphs on two cores). With `--keep FOLDER` all that is built stays there: a run
+that was ended goes on where it was, and one that finds everything only asks and measures. Vectors are drawn so that
+they cluster like those of real images, see `benchmarks/crowd.py`.
 """
 
 from __future__ import annotations
