@@ -28,7 +28,7 @@ GROUPS = ((OURS, FAISS), ("Lungprint exact", "faiss FlatIP"), ("Lungprint lsh",)
 # Widths of the search in a graph; the first are too narrow, the last wider than anybody needs.
 WIDTHS = (40, 60, 80, 100, 140, 200, 300, 500)
 # Vectors handed over at once, as the owner of the index does it at start, and after how many the index is kept.
-_BULK, _KEPT_EVERY = 20_000, 200_000
+_BULK, _KEPT_EVERY = 20_000, 100_000
 _WARM_UP, _TURN = 10, 25
 _FEW = 100
 _BUILT = "built.json"

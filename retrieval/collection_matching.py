@@ -12,7 +12,7 @@ import torch
 
 from retrieval.comparison import Comparer
 from retrieval.errors import DeviceFailed, IndexInputInvalid, TooManyPairs
-from retrieval.normalisation import Strangers
+from retrieval.normalisation import Strangers, levels
 from retrieval.runtime import is_device_failure, place_of
 
 Vectors = npt.NDArray[np.float32]
@@ -23,6 +23,8 @@ Rows = npt.NDArray[np.int64]
 ROWS, COLUMNS = 2048, 8192
 # More partners for each image of a block are no matches any more, and would fill the memory.
 MOST_PARTNERS = 1000
+# Pairs compared closely at once.
+_PAIRS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,20 +136,24 @@ def compare_pairs(
         strangers: images of both, against whom each is held; its persons are rows of the first collection, and rows of
             the second plus `offset`.
     """
+    population = comparer.calibration.population
+    one, its_rows = np.unique(rows, return_inverse=True)
+    other, its_columns = np.unique(columns, return_inverse=True)
+    mine = levels(first.embedding[one], one, strangers, population)
+    known = levels(second.embedding[other], other + offset, strangers, population)
     parts = []
-    for row in np.unique(rows).tolist():
-        own = columns[np.searchsorted(rows, row, "left") : np.searchsorted(rows, row, "right")]
+    for start in range(0, len(rows), _PAIRS):
+        some = slice(start, start + _PAIRS)
         found = comparer.compare(
-            first.embedding[row],
-            first.code[row],
-            second.embedding[own],
-            second.code[own],
-            strangers,
-            row,
-            own + offset,
+            first.embedding[rows[some]],
+            first.code[rows[some]],
+            second.embedding[columns[some]],
+            second.code[columns[some]],
+            mine=mine.chosen(its_rows[some]),
+            known=known.chosen(its_columns[some]),
         )
         parts.append(
-            Matches(np.full(len(own), row), own, found.cosine, found.hamming, found.log_ratio, found.probability)
+            Matches(rows[some], columns[some], found.cosine, found.hamming, found.log_ratio, found.probability)
         )
     return Matches.joined(parts)
 

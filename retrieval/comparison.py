@@ -1,4 +1,4 @@
-"""One image against many: every similarity that the networks give, and what they say together."""
+"""One image against many, or pair by pair: every similarity that the networks give, and what they say together."""
 
 from __future__ import annotations
 
@@ -53,15 +53,17 @@ class Comparer:
         person: int = NOBODY,
         persons: Numbers | None = None,
         known: Levels | None = None,
+        mine: Levels | None = None,
     ) -> Similarities:
-        """Compare an image with n others; the order of the two does not matter.
+        """Compare an image with n others, or n images with one other each; the order of the two does not matter.
 
         Args:
-            embedding: float32 (dim,), of unit length. code: uint8 (bits/8,).
+            embedding: float32 (dim,) or (n, dim), of unit length. code: uint8 (bits/8,) or (n, bits/8).
             embeddings: float32 (n, dim), of unit length. codes: uint8 (n, bits/8).
             strangers: of the gallery that both stand in; None without one.
             person: on the image's label. persons: int64 (n,), on the others'; nobody's by default.
-            known: how alike the others are to the strangers, where it was worked out before.
+            known: how alike the others are to the strangers, where it was worked out before. mine: the same of the
+                image, which is asked for where there are n.
 
         Raises:
             CodeLengthMismatch: the codes come from different networks.
@@ -69,8 +71,10 @@ class Comparer:
         """
         labels = np.full(len(embeddings), NOBODY, np.int64) if persons is None else persons
         population = self.calibration.population
-        cosine = np.clip(embeddings @ embedding, -1.0, 1.0)
-        mine = levels(embedding[None], np.array([person], np.int64), strangers, population)
+        cosine = embeddings @ embedding if embedding.ndim == 1 else np.einsum("nd,nd->n", embedding, embeddings)
+        cosine = np.clip(cosine, -1.0, 1.0)
+        if mine is None:
+            mine = levels(embedding.reshape(1, -1), np.array([person], np.int64), strangers, population)
         theirs = known or levels(embeddings, labels, strangers, population)
         normalised = symmetric(cosine, mine, theirs)
         distance = hamming(identity_half(codes), identity_half(code))

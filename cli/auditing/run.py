@@ -84,7 +84,7 @@ def audit(system: System, progress: Progress, bar: Bar, device: str) -> Outcome:
     else:
         scale = Scale.of_levels(known.mean, known.deviation)
         pairs = _compared(PairScan(gallery.embedding, gallery.person, floor, device, scale), progress, bar)
-    findings = _judged(system, network, gallery, pairs, bar)
+    findings = _judged(system, network, gallery, known, pairs, bar)
     return Outcome(len(gallery), gallery.persons, studies, floor, len(pairs), continued, findings)
 
 
@@ -116,9 +116,11 @@ def _compared(scan: PairScan, progress: Progress, bar: Bar) -> Pairs:
     return Pairs.joined(found)
 
 
-def _judged(system: System, network: Network, gallery: AuditGallery, pairs: Pairs, bar: Bar) -> list[Finding]:
+def _judged(
+    system: System, network: Network, gallery: AuditGallery, known: Levels, pairs: Pairs, bar: Bar
+) -> list[Finding]:
     neighbours = Neighbours.of(pairs, len(gallery))
-    rows = _suspected(system, network, gallery, neighbours, bar)
+    rows = _suspected(system, network, gallery, known, neighbours, bar)
     looking = bar.add_task("looking closely", total=len(rows))
     with system.database.read() as session:
         examiner = Examiner(session, network, system.settings, gallery, neighbours)
@@ -128,11 +130,13 @@ def _judged(system: System, network: Network, gallery: AuditGallery, pairs: Pair
         return [one for one in found if not is_denied(session, one.kind, one.patient_pk, one.other_patient_pk)]
 
 
-def _suspected(system: System, network: Network, gallery: AuditGallery, neighbours: Neighbours, bar: Bar) -> list[int]:
+def _suspected(
+    system: System, network: Network, gallery: AuditGallery, known: Levels, neighbours: Neighbours, bar: Bar
+) -> list[int]:
     judging = bar.add_task("judging", total=len(gallery))
     found = []
     least = system.settings.verdict.min_probability
-    judged = suspects(gallery, neighbours, network.comparer, rates_of(system), least, gallery.strangers)
+    judged = suspects(gallery, neighbours, network.comparer, rates_of(system), least, known)
     for row, suspected in enumerate(judged):
         if suspected or gallery.shown_before[row]:
             found.append(row)

@@ -164,27 +164,34 @@ class PairScan:
         """Rows and later columns of other persons that may be above the threshold."""
         product = block @ self._on_device(columns).T
         # Most rows have no partner at all, which the greatest cosine of a row tells much faster.
+        least = self._row_floors(rows, columns)
         greatest = product.amax(dim=1).cpu().float().numpy()
-        some = np.flatnonzero(greatest >= self._row_floors(rows, columns))
+        some = np.flatnonzero(greatest >= least)
         cosines = product[torch.from_numpy(some).to(self._device)].cpu().float().numpy()
-        least = self._least_cosines(some + rows.start, np.arange(columns.start, columns.stop))
-        hits = np.argwhere(cosines >= least - ERROR[self._type])
-        first, second = some[hits[:, 0]] + rows.start, hits[:, 1] + columns.start
+        at, column = np.nonzero(cosines >= least[some, None])
+        first, second = some[at] + rows.start, column + columns.start
         wanted = (first < second) & (self._person[first] != self._person[second])
+        wanted &= cosines[at, column] >= self._least_cosines(first, second) - ERROR[self._type]
         return first[wanted], second[wanted]
 
-    def _least_cosines(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The cosine (n, m) from which on each of some rows (n,) is alike enough to each of others (m,)."""
+    def _least_cosines(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:
+        """The cosine (n,) from which on each of some rows (n,) is alike enough to another (n,)."""
         slope, offset = self._scale.slope, self._scale.offset
-        needed = np.add.outer(offset[first] + self._floor, offset[second])
-        return np.asarray(needed / np.add.outer(slope[first], slope[second]), np.float32)
+        found: Floats = (self._floor + offset[first] + offset[second]) / (slope[first] + slope[second])
+        return found
 
-    def _row_floors(self, rows: slice, columns: slice) -> Floats:
-        """A cosine (n,) that no pair of a row with any of these columns may fall short of."""
-        slope, offset = self._scale.slope, self._scale.offset
-        needed = self._floor + offset[rows] + offset[columns].min()
-        steepest = np.where(needed > 0, slope[columns].max(), slope[columns].min())
-        return np.asarray(needed / (slope[rows] + steepest) - ERROR[self._type] - 1e-6)
+    def _row_floors(self, rows: slice, columns: slice) -> NDArray[np.float32]:
+        """A cosine (n,) that no pair of a row with any of these columns may fall short of.
+
+        The cosine a pair needs is the mean of what each image would need with its like, weighed by their slopes; so it
+        is no less than the mean with the least of the columns, where that weighs as much, or as little, as it can.
+        """
+        slope = self._scale.slope
+        alone = (self._floor / 2 + self._scale.offset) / slope
+        mine, least = alone[rows], alone[columns].min()
+        steepest = np.where(mine > least, slope[columns].max(), slope[columns].min())
+        needed = (slope[rows] * mine + steepest * least) / (slope[rows] + steepest)
+        return np.asarray(needed - ERROR[self._type] - 1e-6, np.float32)
 
     def _exact(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Pairs:
         chunks = [slice(start, start + _EXACT_AT_ONCE) for start in range(0, len(first), _EXACT_AT_ONCE)]

@@ -28,7 +28,7 @@ _GROWTH = 1.25
 class HnswOptions:
     """Links of a node, and the width of the search while building and while querying."""
 
-    m: int = 16
+    m: int = 24
     ef_construction: int = 200
     ef_search: int = 200
 

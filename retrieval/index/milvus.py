@@ -38,7 +38,7 @@ class MilvusOptions:
     url: str
     collection: str
     token: str = ""
-    m: int = 16
+    m: int = 24
     ef_construction: int = 200
     ef_search: int = 200
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from retrieval.calibration import Fusion
 from retrieval.comparison import Comparer
 from retrieval.errors import CalibrationInvalid
-from retrieval.normalisation import Strangers
+from retrieval.normalisation import Strangers, levels
 from retrieval.verification import Verifier
 from tests.calibrations import straight
 
@@ -52,3 +52,28 @@ def test_images_that_are_like_everybody_are_less_alike_for_it() -> None:
     comparer = Comparer(PLAIN, None)
     first, second = (comparer.compare(PROBE, CODE, OTHERS, CODES, one).log_ratio[0] for one in (alike, unlike))
     assert first < second
+
+
+def test_pairs_are_compared_as_one_by_one() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(20, 4)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    codes, persons = rng.integers(0, 256, (20, 2), dtype=np.uint8), np.arange(20) // 2
+    strangers = Strangers.of(vectors, persons)
+    comparer = Comparer(WITH_HEAD, HEAD)
+    known = levels(vectors, persons, strangers, WITH_HEAD.population)
+    first, second = np.arange(20), np.roll(np.arange(20), 7)
+    found = comparer.compare(
+        vectors[first],
+        codes[first],
+        vectors[second],
+        codes[second],
+        mine=known.chosen(first),
+        known=known.chosen(second),
+    )
+    for number, (i, j) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
+        alone = comparer.compare(
+            vectors[i], codes[i], vectors[[j]], codes[[j]], strangers, int(persons[i]), persons[[j]]
+        )
+        for field in fields(alone):
+            assert getattr(found, field.name)[number] == pytest.approx(getattr(alone, field.name)[0], rel=1e-5)

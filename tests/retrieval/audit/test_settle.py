@@ -7,11 +7,13 @@ import itertools
 import numpy as np
 import pytest
 
+from retrieval.audit import screen
 from retrieval.audit.gallery import AuditGallery
 from retrieval.audit.pairs import Pairs
 from retrieval.audit.screen import Neighbours, suspects
 from retrieval.audit.settle import settle
 from retrieval.errors import AuditImpossible
+from retrieval.normalisation import levels
 from retrieval.verdict import Evidence, Person, Rates, Verdict, VerdictKind, judge
 from tests.people import NETWORK, Crowd
 
@@ -69,9 +71,15 @@ class Judge:
         return self.neighbours.persons(self.gallery, row)
 
 
+def suspected(gallery: AuditGallery, neighbours: Neighbours) -> list[int]:
+    comparer = NETWORK.comparer
+    known = levels(gallery.embedding, gallery.person, None, comparer.calibration.population)
+    return [i for i, is_one in enumerate(suspects(gallery, neighbours, comparer, RATES, LEAST, known)) if is_one]
+
+
 def findings(gallery: AuditGallery) -> dict[int, tuple[VerdictKind, int | None]]:
     neighbours = all_pairs(gallery)
-    rows = [row for row, is_one in enumerate(suspects(gallery, neighbours, NETWORK.comparer, RATES, LEAST)) if is_one]
+    rows = suspected(gallery, neighbours)
     judged = Judge(gallery, neighbours)
     found = settle(gallery, rows, judged.alike, judged)
     return {row: (verdict.kind, verdict.other) for row, verdict in found.items()}
@@ -80,6 +88,21 @@ def findings(gallery: AuditGallery) -> dict[int, tuple[VerdictKind, int | None]]
 def crowd_of(persons: int, images: int = 3) -> tuple[list[int], list[int]]:
     shown = [person for person in range(1, persons + 1) for _ in range(images)]
     return shown, list(shown)
+
+
+@pytest.mark.parametrize(("rows", "pairs"), [(2048, 4096), (7, 4096), (2048, 5), (1, 1)])
+def test_everybody_is_judged_as_one_by_one_however_many_at_once(
+    rows: int, pairs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(screen, "_ROWS", rows)
+    monkeypatch.setattr(screen, "_PAIRS", pairs)
+    shown, filed = crowd_of(12)
+    gallery = gallery_of([*shown, 7, 8, 50], [*filed, 9, -3, 50])
+    neighbours = all_pairs(gallery)
+    judged = Judge(gallery, neighbours)
+    loud = [row for row in range(len(gallery)) if judged(row, frozenset()).kind not in screen.QUIET]
+    assert suspected(gallery, neighbours) == loud
+    assert 0 < len(loud) < len(gallery)
 
 
 def test_a_well_filed_archive_has_no_findings() -> None:
@@ -138,7 +161,7 @@ def test_the_order_of_the_suspects_does_not_matter() -> None:
     gallery = gallery_of(shown, filed)
     neighbours = all_pairs(gallery)
     judged = Judge(gallery, neighbours)
-    rows = [row for row, is_one in enumerate(suspects(gallery, neighbours, NETWORK.comparer, RATES, LEAST)) if is_one]
+    rows = suspected(gallery, neighbours)
     results = [
         settle(gallery, order, judged.alike, judged)
         for order in itertools.islice(itertools.permutations(rows), 0, 200, 37)
