@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 
 from tests.dicom_node.sending import Sender
-from tests.fuzz.amount import DATASETS, GROWTH_BYTES, HANG_SECONDS, SEED, TIMEOUT
+from tests.fuzz.amount import DATASETS, GROWTH_BYTES, HANG_SECONDS, SEED, TIMEOUT, TRIES
 from tests.fuzz.decoding import begin, read_and_decode
 from tests.fuzz.mutation import mutated, spliced
 from tests.fuzz.peer import Watched
@@ -82,6 +83,14 @@ def test_damaged_data_sets_are_answered_by_the_listener(listener: ListenerProces
     print({f"0x{status:04X}": count for status, count in answers.items()})
 
 
+def read_in(pool: ProcessPool, content: bytes) -> tuple[str, int]:
+    """`read_and_decode` in a process of the pool, tried again where it takes too long."""
+    for _ in range(TRIES - 1):
+        with suppress(TimeoutError):
+            return pool.schedule(read_and_decode, args=(content,), timeout=HANG_SECONDS).result()
+    return pool.schedule(read_and_decode, args=(content,), timeout=HANG_SECONDS).result()
+
+
 def test_damaged_data_sets_are_decoded_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     # A backtrace of a codec's would load 50 MiB of the interpreter's symbols.
     monkeypatch.setenv("RUST_BACKTRACE", "0")
@@ -92,9 +101,8 @@ def test_damaged_data_sets_are_decoded_or_refused(monkeypatch: pytest.MonkeyPatc
         memory = 0
         for number in range(begun, begun + DATASETS):
             # A crash or a hang ends the test with the number of its case.
-            work = pool.schedule(read_and_decode, args=(as_file(*case(number)),), timeout=HANG_SECONDS)
             try:
-                outcome, used = work.result()
+                outcome, used = read_in(pool, as_file(*case(number)))
             except Exception as error:
                 raise AssertionError(f"case {number}: {type(error).__name__}") from error
             outcomes[outcome] += 1
