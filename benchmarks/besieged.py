@@ -67,7 +67,8 @@ def main(images: int, rounds: int, connections: int, killed_per_second: int, pla
 def _seconds(place: Path, load: Load, files: list[Path], warm: Path, siege: Callable[[int], Siege] | None) -> float:
     """How long the honest senders need for all images, each acknowledged."""
     peers = [{"ae_title": "DCMSEND", "address": "127.0.0.1"}, {"ae_title": TITLE, "address": ADDRESS}]
-    listener = ListenerProcess(place / "data", {"LUNGPRINT_DICOM_PEERS": json.dumps(peers)}).start()
+    environ = {"LUNGPRINT_DICOM_PEERS": json.dumps(peers), "LUNGPRINT_DICOM_HOST": "127.0.0.1"}
+    listener = ListenerProcess(place / "data", environ).start()
     try:
         send([warm], listener.port, 1, load.program)
         besieger = None if siege is None else siege(listener.port)

@@ -97,6 +97,11 @@ class ImageServer(ThreadedAssociationServer):
     def server_activate(self) -> None:
         """Nothing to listen on."""
 
+    def handle_error(self, request: object, client_address: tuple[str, int]) -> None:
+        """A connection that never became an association has ended; it is closed by the caller."""
+        logger.error("A connection from %s could not be served.", client_address[0], exc_info=True)
+        self.on_end(None, client_address[0])
+
 
 def is_answering(association: Association) -> bool:
     """Whether a complete request of this association waits for its answer."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import socket
 import struct
 import time
 
@@ -14,10 +15,13 @@ from pynetdicom.sop_class import Verification
 
 from archive.database import Database
 from config.paths import DataDir
+from dicom_node.association import ImageRequestHandler
+from dicom_node.reception import Reception
 from dicom_node.spool import SMALL
 from dicom_node.status import StoreStatus
 from dicom_node.storage import Storage
 from tests.dicom_node.sending import Sender, command, encoded, listening, pdu
+from tests.fuzz.seeds import association_request
 from tests.listening import dataset_bytes, radiograph
 
 DX = str(DigitalXRayImageStorageForPresentation)
@@ -148,6 +152,26 @@ def test_a_pdu_that_makes_no_sense_aborts_its_association_alone(
             assert wait_for_abort(association)
         assert witness.send_c_store(radiograph(1)).Status == 0x0000
     assert list(folder.incoming.iterdir()) == []
+
+
+def test_a_connection_that_cannot_be_served_is_closed_and_counted_as_ended(
+    folder: DataDir, database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended: list[tuple[Association | None, str]] = []
+    monkeypatch.setattr(Reception, "_ended", lambda _, association, host: ended.append((association, host)))
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with listening(folder, database) as sender:
+        with monkeypatch.context() as broken:
+            broken.setattr(ImageRequestHandler, "_create_association", fail)
+            with socket.create_connection(("127.0.0.1", sender.port), 20) as peer:
+                peer.sendall(association_request())
+                with contextlib.suppress(ConnectionResetError):
+                    assert peer.recv(10) == b""
+        assert ended == [(None, "127.0.0.1")] and "could not be served" in caplog.text
+        assert sender.send(radiograph(1)) == 0x0000
 
 
 def test_endless_commands_are_not_collected_in_memory(sender: Sender) -> None:
