@@ -1,8 +1,9 @@
-"""pynetdicom's association, with a receive path for large images: less copying, no polling, nothing kept in memory.
+"""pynetdicom's association, with a receive path of our own: less copying, no polling, no large image kept in memory.
 
 pynetdicom 3.0 reads in pieces of 4 KiB, copies each PDU six times, sleeps up to a millisecond between two PDUs, trusts
-the length that a PDU claims, and ends the association when a file cannot be written. `connection`, `upper_layer` and
-`messages` replace those steps and nothing else; negotiation, state machine and services are pynetdicom's own.
+the length that a PDU claims, ends the association when a file cannot be written, and hands each request to another
+thread, and its response back. `connection`, `upper_layer`, `messages` and `quick_encoding` replace those steps and
+nothing else; negotiation, state machine and the other services are pynetdicom's own.
 """
 
 from __future__ import annotations

@@ -178,8 +178,10 @@ class ImageDul(DULServiceProvider):
     def _take_other(self, content: bytearray) -> None:
         try:
             pdu, event = self._decode_pdu(content)
-            # What the state machine will do; it does not survive values that no PDU may have.
-            pdu.to_primitive()
+            # What the state machine will do; it does not survive values that no PDU may have. A request with 128
+            # presentation contexts takes milliseconds, and is not taken apart twice.
+            primitive = pdu.to_primitive()
+            vars(pdu)["to_primitive"] = lambda: primitive
         except Exception as error:  # noqa: BLE001
             # Garbage makes the decoder fail in every way; what it says may quote what was sent.
             logger.warning("A PDU cannot be decoded (%s); aborting.", type(error).__name__)
