@@ -119,16 +119,18 @@ class ImageDimse(DIMSEServiceProvider):
 
     def _answer(self, context_id: int, request: C_STORE) -> None:
         """Have a C-STORE request handled (PS3.7 9.1.1) and send the response."""
-        context = self.assoc._accepted_cx[context_id]
-        if not request.is_valid_request or context.abstract_syntax in (VERIFICATION, STORAGE_COMMITMENT):
+        context = self.assoc._accepted_cx.get(context_id)
+        is_image = context is not None and context.abstract_syntax not in (VERIFICATION, STORAGE_COMMITMENT)
+        if context is None or not is_image or not request.is_valid_request:
+            # What makes no sense is told so by pynetdicom.
             self._inbox.put_back(context_id, request)
             return
         try:
             event = {"request": request, "context": context.as_tuple}
             status = int(cast(int, evt.trigger(self.assoc, evt.EVT_C_STORE, event)))
-        except Exception as error:  # noqa: BLE001
-            # An error of ours; its text may quote what was sent.
-            logger.error("An image could not be taken (%s).", type(error).__name__)
+        except Exception:
+            # The log shows the place and the type of the error, see `config.logs`.
+            logger.error("An image could not be taken for a reason nobody foresaw.", exc_info=True)
             status = int(StoreStatus.FAILED)
         if self.assoc.is_established:
             self._respond(context_id, request, status)

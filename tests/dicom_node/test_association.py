@@ -11,12 +11,13 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dul import DULServiceProvider
-from pynetdicom.sop_class import Verification
 
 from archive.database import Database
+from config.logs import PlaceOnly
 from config.paths import DataDir
 from dicom_node.association import ImageRequestHandler
 from dicom_node.reception import Reception
+from dicom_node.services import VERIFICATION
 from dicom_node.spool import SMALL
 from dicom_node.status import StoreStatus
 from dicom_node.storage import Storage
@@ -106,7 +107,7 @@ def test_a_sender_that_vanishes_leaves_nothing(sender: Sender, folder: DataDir) 
 
 
 def test_requests_and_images_take_turns_on_one_association(sender: Sender, folder: DataDir) -> None:
-    contexts = [(DX, EXPLICIT), (str(Verification), str(ImplicitVRLittleEndian))]
+    contexts = [(DX, EXPLICIT), (str(VERIFICATION), str(ImplicitVRLittleEndian))]
     with sender.association(contexts) as association:
         for number in range(5):
             assert association.send_c_echo().Status == 0x0000
@@ -122,15 +123,20 @@ def test_a_peer_that_takes_only_tiny_pdus_gets_its_answer_in_pieces(sender: Send
 def test_an_error_of_ours_is_answered_and_the_next_image_taken(
     sender: Sender, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    patient = "PID1"
+
     def fail(*_: object) -> None:
-        raise ZeroDivisionError("PID1")
+        raise ZeroDivisionError(patient)
 
     with sender.association([(DX, EXPLICIT)]) as association:
         with monkeypatch.context() as patched:
             patched.setattr(Storage, "take", fail)
             assert association.send_c_store(radiograph(1)).Status == StoreStatus.FAILED
         assert association.send_c_store(radiograph(1)).Status == StoreStatus.SUCCESS
-    assert "ZeroDivisionError" in caplog.text and "PID1" not in caplog.text
+    (record,) = (record for record in caplog.records if record.name == "dicom_node.messages")
+    assert record.exc_info is not None and patient not in record.getMessage()
+    said = PlaceOnly().formatException(record.exc_info)
+    assert "ZeroDivisionError" in said and patient not in said
 
 
 @pytest.mark.parametrize(
