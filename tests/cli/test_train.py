@@ -153,13 +153,16 @@ def test_the_stages_of_the_shipped_weights_run_one_after_the_other_and_are_expor
     assert (found.name, found.dim, found.bits) == (shipped.name, shipped.dim, shipped.bits)
     assert found.regional is not None and shipped.regional is not None
     assert replace(found.regional, size=shipped.regional.size) == shipped.regional
-    assert {key: value.shape for key, value in load_file(weights).items()} == {
-        key: value.shape for key, value in load_file(find_weights("default")).items()
-    }
+    # A verification head may come on top, where it helps.
+    assert shapes(weights).items() >= shapes(find_weights("default")).items()
     encoder = Encoder.load(weights, "cpu", "fp32")
     encoded = encoder.encode(np.stack([prepare(toy_images(1, seed=5)[0, 0] / np.float32(255))]))
     assert np.isclose(np.linalg.norm(encoded.embedding[0]), 1, atol=1e-5)
     assert Calibration.load(calibration_beside(weights)).model_id == encoder.model_id
+
+
+def shapes(weights: Path) -> dict[str, torch.Size]:
+    return {key: value.shape for key, value in load_file(weights).items()}
 
 
 def miniature(name: str) -> TrainingConfig:
