@@ -27,8 +27,8 @@ OURS, FAISS = "Lungprint hnsw", "faiss HNSWFlat"
 GROUPS = ((OURS, FAISS), ("Lungprint exact", "faiss FlatIP"), ("Lungprint lsh",))
 # Widths of the search in a graph; the first are too narrow, the last wider than anybody needs.
 WIDTHS = (40, 60, 80, 100, 140, 200, 300, 500)
-# Vectors handed over at once, as the owner of the index does it at start, and after how many the index is kept.
-_BULK, _KEPT_EVERY = 20_000, 100_000
+# Vectors handed over at once, as many bytes as the owner of the index does, and after how many the index is kept.
+_BULK, _KEPT_EVERY = 50_000, 100_000
 _WARM_UP, _TURN = 10, 25
 _FEW = 100
 _BUILT = "built.json"

@@ -131,12 +131,34 @@ def normalised(embeddings: NDArray[np.float32], dim: int) -> NDArray[np.float32]
     Raises:
         IndexInputInvalid: another shape, or a vector of length zero or not finite.
     """
+    return np.ascontiguousarray(embeddings / lengths(embeddings, dim)[:, None], dtype=np.float32)
+
+
+def lengths(embeddings: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
+    """Lengths float32 (n,) of embeddings float32 (n, dim), by which they can be divided.
+
+    Raises:
+        IndexInputInvalid: another shape, or a vector of length zero or not finite.
+    """
     if embeddings.ndim != 2 or embeddings.shape[1] != dim:
         raise IndexInputInvalid(f"This index holds embeddings of {dim} numbers, not of shape {embeddings.shape}.")
-    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    if not np.all(np.isfinite(lengths)) or np.any(lengths == 0):
+    found: NDArray[np.float32] = np.sqrt(np.einsum("nd,nd->n", embeddings, embeddings))
+    if not np.all(np.isfinite(found)) or np.any(found == 0):
         raise IndexInputInvalid(_NO_DIRECTION)
-    return np.ascontiguousarray(embeddings / lengths, dtype=np.float32)
+    return found
+
+
+def checked_ids(ids: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Ids of so many embeddings that may be added.
+
+    Raises:
+        IndexInputInvalid: another number of them, or a repeated id.
+    """
+    if ids.shape != (count,):
+        raise IndexInputInvalid(f"There must be one id an embedding, not {ids.shape} for {count}.")
+    if len(np.unique(ids)) != len(ids):
+        raise IndexInputInvalid("An id was given twice in one call.")
+    return ids.astype(np.int64)
 
 
 def checked(
@@ -147,11 +169,7 @@ def checked(
     Raises:
         IndexInputInvalid: another shape, a repeated id, or a vector of length zero or not finite.
     """
-    if ids.ndim != 1 or len(ids) != len(embeddings):
-        raise IndexInputInvalid(f"There must be one id an embedding, not {ids.shape} for {embeddings.shape}.")
-    if len(np.unique(ids)) != len(ids):
-        raise IndexInputInvalid("An id was given twice in one call.")
-    return ids.astype(np.int64), normalised(embeddings, dim)
+    return checked_ids(ids, len(embeddings)), normalised(embeddings, dim)
 
 
 def best(ids: NDArray[np.int64], cosines: NDArray[np.float32], k: int) -> Candidates:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import SnapshotInvalid
-from retrieval.index.base import Candidates, best, checked, direction
+from retrieval.index.base import Candidates, best, checked_ids, direction, lengths
 from retrieval.index.growing import grown
 from retrieval.index.id_map import MISSING, IdMap
 
@@ -77,12 +77,14 @@ class HnswIndex:
 
     def add(self, ids: NDArray[np.int64], embeddings: NDArray[np.float32]) -> None:
         """Add or replace embeddings; see `GalleryIndex.add`."""
-        ids, vectors = checked(ids, embeddings, self._dim)
+        ids, by = checked_ids(ids, len(embeddings)), lengths(embeddings, self._dim)[:, None]
         self._forget(ids)
         threads = (os.cpu_count() or 1) if len(ids) >= _BULK else 1
         self._reserve(self._nodes + len(ids))
         for start in range(0, len(ids), _BLOCK):
-            self._add_block(ids[start : start + _BLOCK], vectors[start : start + _BLOCK], threads)
+            # Divided by their length some at a time: the room that a copy of all takes would not be given back.
+            some = slice(start, start + _BLOCK)
+            self._add_block(ids[some], np.divide(embeddings[some], by[some], dtype=np.float32), threads)
         self._compact()
 
     def remove(self, ids: NDArray[np.int64]) -> None:

@@ -52,6 +52,24 @@ def test_candidates_are_those_that_share_most_buckets() -> None:
         assert set(found.ids.tolist()) == set(order.tolist())
 
 
+def test_one_bucket_of_half_the_gallery_misses_the_probe_itself() -> None:
+    """With one bit and one table all in the bucket collide as often, and the first of them are compared, no other."""
+    vectors = crowd(4000)
+    index, exact = LshIndex(DIM, LshOptions(bits=1, tables=1, candidates=50)), ExactIndex(DIM)
+    for known in (index, exact):
+        known.add(np.arange(4000), vectors)
+    assert int(exact.search(vectors[3999], 1).ids[0]) == 3999
+    assert 3999 not in index.search(vectors[3999], 50).ids
+
+
+def test_a_gallery_of_four_times_the_candidates_is_compared_whole() -> None:
+    vectors = crowd(200)
+    index, exact = LshIndex(DIM, LshOptions(bits=16, tables=1, candidates=50)), ExactIndex(DIM)
+    for known in (index, exact):
+        known.add(np.arange(200), vectors)
+    assert all(index.search(v, 10).ids.tolist() == exact.search(v, 10).ids.tolist() for v in vectors)
+
+
 def test_nearby_buckets_are_joined_in_where_too_few_collide() -> None:
     vectors = crowd(2000)
     index = LshIndex(DIM, LshOptions(bits=16, tables=1, candidates=200))
