@@ -147,7 +147,7 @@ class PriorRetrieval:
 
     def _note_query(self, patient_pk: int | None, sop_class: UID, identifier: Dataset) -> None:
         content = encode(identifier, is_implicit_vr=False, is_little_endian=True) or b""
-        study = str(identifier.get("StudyInstanceUID") or "")
+        study = str(identifier.get("StudyInstanceUID") or "")[:128]
         with self._database.write() as session:
             note_query(session, self._settings.priors.peer, sop_class, content, study, patient_pk)
 
