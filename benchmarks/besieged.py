@@ -48,6 +48,7 @@ def main(images: int, rounds: int, connections: int, killed_per_second: int, pla
     }
     loads = [Load("40 kB", 141, images, 4), Load("8 MB", 2048, max(4, images // 10), 4)]
     rates: dict[Load, dict[str, list[float]]] = {}
+    reached: dict[str, list[float]] = {name: [] for name in sieges}
     with tempfile.TemporaryDirectory(prefix="lungprint-besieged-", dir=place) as scratch, Progress() as progress:
         task = progress.add_task("measuring", total=len(loads) * rounds * (len(sieges) + 1))
         warm = save(radiograph(WARMING, side=64), Path(scratch) / "warm.dcm")
@@ -57,15 +58,20 @@ def main(images: int, rounds: int, connections: int, killed_per_second: int, pla
             for _ in range(rounds):
                 for name, siege in ({ALONE: None} | sieges).items():
                     with tempfile.TemporaryDirectory(dir=scratch) as own:
-                        rates[load][name].append(load.images / _seconds(Path(own), load, files, warm, siege))
+                        seconds, force = _measured(Path(own), load, files, warm, siege)
+                    rates[load][name].append(load.images / seconds)
+                    if name in reached:
+                        reached[name].append(force)
                     progress.advance(task)
-    _show(rates)
+    _show(rates, reached)
     if record:
-        Console().print(f"appended to {append_rows('besieged', _rows(rates, rounds))}")
+        Console().print(f"appended to {append_rows('besieged', _rows(rates, reached, rounds))}")
 
 
-def _seconds(place: Path, load: Load, files: list[Path], warm: Path, siege: Callable[[int], Siege] | None) -> float:
-    """How long the honest senders need for all images, each acknowledged."""
+def _measured(
+    place: Path, load: Load, files: list[Path], warm: Path, siege: Callable[[int], Siege] | None
+) -> tuple[float, float]:
+    """How long the honest senders need for all images, each acknowledged, and how strong the siege was."""
     peers = [{"ae_title": "DCMSEND", "address": "127.0.0.1"}, {"ae_title": TITLE, "address": ADDRESS}]
     environ = {"LUNGPRINT_DICOM_PEERS": json.dumps(peers), "LUNGPRINT_DICOM_HOST": "127.0.0.1"}
     listener = ListenerProcess(place / "data", environ).start()
@@ -76,10 +82,11 @@ def _seconds(place: Path, load: Load, files: list[Path], warm: Path, siege: Call
             besieger.start()
             time.sleep(SETTLE_SECONDS)
         try:
-            return send(files, listener.port, load.senders, load.program)
+            seconds = send(files, listener.port, load.senders, load.program)
         finally:
             if besieger is not None:
                 besieger.end()
+        return seconds, 0.0 if besieger is None else besieger.reached
     finally:
         listener.close()
 
@@ -89,19 +96,23 @@ def _kept(rates: dict[str, list[float]], name: str) -> float:
     return statistics.median(now / alone for now, alone in zip(rates[name], rates[ALONE], strict=True))
 
 
-def _show(rates: dict[Load, dict[str, list[float]]]) -> None:
+def _show(rates: dict[Load, dict[str, list[float]]], reached: dict[str, list[float]]) -> None:
     table = Table(title="Images a second of an honest sender (median), and the share kept (median by round)")
-    for column in ("sent", "besieged by", "images/s", "share kept"):
+    for column in ("sent", "besieged by", "reached", "images/s", "share kept"):
         table.add_column(column)
     for load, found in rates.items():
         for name, values in found.items():
-            table.add_row(load.words, name, f"{statistics.median(values):.1f}", f"{_kept(found, name):.0%}")
+            force = f"{statistics.median(reached[name]):.0f}" if name in reached else ""
+            table.add_row(load.words, name, force, f"{statistics.median(values):.1f}", f"{_kept(found, name):.0%}")
     Console(width=150).print(table)
     Console().print(f"load of the machine: {load_of_the_machine()}")
 
 
-def _rows(rates: dict[Load, dict[str, list[float]]], rounds: int) -> list[Row]:
-    rows = []
+def _rows(rates: dict[Load, dict[str, list[float]]], reached: dict[str, list[float]], rounds: int) -> list[Row]:
+    rows = [
+        Row("besieged", f"reached, {name}", statistics.median(values), "connections, or associations/s", "all rounds")
+        for name, values in reached.items()
+    ]
     for load, found in rates.items():
         conditions = f"{load.words}, {rounds} rounds; {load_of_the_machine()}"
         for name, values in found.items():

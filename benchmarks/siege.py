@@ -5,6 +5,7 @@ All of it calls as a known peer from an address of its own, which is worse than 
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import threading
@@ -26,12 +27,17 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class Siege(threading.Thread):
-    """Disturbs a listener from `begin` on until `end`."""
+    """Disturbs a listener from `start` on until `end`.
+
+    Attributes:
+        reached: how much of it there was: connections open at the end, or associations killed in a second.
+    """
 
     def __init__(self, port: int) -> None:
         super().__init__(daemon=True)
         self._port = port
         self._ended = threading.Event()
+        self.reached = 0.0
 
     def end(self) -> None:
         """Leave off, and close everything."""
@@ -57,7 +63,6 @@ class Slow(Siege):
         self._goes_on = goes_on
         self._wanted = connections
         self._open: list[socket.socket] = []
-        self.lost = 0
 
     def run(self) -> None:
         """Keep them open."""
@@ -68,6 +73,7 @@ class Slow(Siege):
             self._fill(self._wanted if first else len(self._open) + _AGAIN)
             first = False
             self._ended.wait(max(0.0, _TICK_SECONDS - (time.monotonic() - begin)))
+        self.reached = len(self._open)
         for one in self._open:
             one.close()
 
@@ -77,7 +83,7 @@ class Slow(Siege):
                 connection = self._connected()
                 connection.sendall(next(self._beginnings))
             except OSError:
-                self.lost += 1
+                # The listener has no room; it is tried again at the next tick.
                 return
             connection.setblocking(False)
             self._open.append(connection)
@@ -93,7 +99,6 @@ class Slow(Siege):
             lives = False
         if not lives:
             connection.close()
-            self.lost += 1
         return lives
 
 
@@ -103,7 +108,6 @@ class Killing(Siege):
     def __init__(self, port: int, per_second: int) -> None:
         super().__init__(port)
         self._pause = 1.0 / per_second
-        self.killed = 0
 
     def run(self) -> None:
         """Open and cut off."""
@@ -113,19 +117,16 @@ class Killing(Siege):
             if self._ended.wait(max(0.0, begin + number * self._pause - time.monotonic())):
                 return
             self._cut_off(next(endings))
+            self.reached = (number + 1) / (time.monotonic() - begin)
 
     def _cut_off(self, course: tuple[bytes, ...]) -> None:
-        try:
-            with self._connected() as connection:
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                for part in course:
-                    connection.sendall(part)
-                    if part == association_request() and not connection.recv(4096):
-                        return
-            self.killed += 1
-        except OSError:
-            # The listener was quicker.
-            self.killed += 1
+        # The listener may be quicker to end it.
+        with contextlib.suppress(OSError), self._connected() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            for part in course:
+                connection.sendall(part)
+                if part == association_request() and not connection.recv(4096):
+                    return
 
 
 def idle(port: int, connections: int) -> Siege:
