@@ -106,6 +106,7 @@ class Lessons:
         weights: starting weights of backbones, by torchvision's name.
         effort, hashing: see `Effort` and `HashEffort`, of Siamese and of hash networks.
         pretrained: let torchvision download ImageNet weights of the others.
+        heat_maps: folder that keeps where hash networks look in some of the compared images; nothing if None.
     """
 
     manifest: Path
@@ -116,6 +117,7 @@ class Lessons:
     effort: Effort
     hashing: HashEffort
     pretrained: bool = False
+    heat_maps: Path | None = None
 
 
 class SiameseNetwork(AttentionHashNetwork):

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
+from retrieval.bench.extras import Extra
+from retrieval.bench.hashing.heat_maps import HeatMaps, examples, prepared
 from retrieval.bench.hashing.labels import Labels, labels_of, learnable_findings, training_rows
 from retrieval.bench.hashing.material import FindingsMaterial
 from retrieval.bench.hashing.methods import HashMethod
 from retrieval.bench.method import About, Images, Matrix
 from retrieval.bench.trained import UNCHANGED, WORTH_KEEPING, HashEffort, Lessons, begin, begins_from, finish
 from retrieval.data.cache import prepared_images
+from retrieval.evaluation.cohort import Cohort
 from retrieval.networks import AttentionHashNetwork, Backbone, Branches, Descriptor
+from retrieval.networks.input import network_input
 from retrieval.training.build import encode
 from retrieval.training.config import (
     GroupConfig,
@@ -40,6 +46,7 @@ class HashRecipe:
         key, name, source: see `About`. bits: code length, a multiple of 16.
         loss: made for the network whose codes it judges.
         branches, descriptors: of the network, see `AttentionHashNetwork`.
+        pictured: whether its attention is drawn, as in the paper's figure 5.
     """
 
     key: str
@@ -49,6 +56,7 @@ class HashRecipe:
     loss: Callable[[AttentionHashNetwork], nn.Module]
     branches: Branches = Branches.BOTH
     descriptors: tuple[Descriptor, ...] = tuple(Descriptor)
+    pictured: bool = False
 
 
 class TrainedHash(HashMethod):
@@ -79,6 +87,7 @@ class TrainedHash(HashMethod):
         kept = effort.steps >= WORTH_KEEPING
         trainer = Trainer(config, network, material, run, joint=recipe.loss(network), checkpoints=kept)
         finish(trainer, recipe.name, run)
+        self._maps = lessons.heat_maps / f"{recipe.key}.npz" if recipe.pictured and lessons.heat_maps else None
         self._network = trainer.averaged.eval()
         self._size = effort.size
         self._half = config.precision is Precision.BF16
@@ -86,6 +95,22 @@ class TrainedHash(HashMethod):
     def real_codes(self, images: Images) -> Matrix:
         """Real-valued codes float32 (n, bits)."""
         return encode(self._network, images, self._size, self._half)[1]
+
+    def extras(self, represented: npt.NDArray[np.uint8], cohorts: Sequence[Cohort]) -> list[Extra]:
+        """No table; keeps the attention over a few of the images, if it is to be drawn."""
+        rows = examples(cohorts)
+        if self._maps is not None and rows:
+            images = prepared(rows)
+            titles = tuple(f"{row.dataset}: {row.finding}" for row in rows)
+            HeatMaps(self.about.name, titles, images, self.attention(images)).write(self._maps)
+        return []
+
+    def attention(self, images: Images) -> Matrix:
+        """Weights of positions float32 (n, h', w') in (-1, 1) of prepared images uint8 (n, h, w)."""
+        place = next(self._network.parameters()).device
+        with torch.inference_mode():
+            found = self._network(network_input(torch.from_numpy(images).to(place), self._size)).attention
+        return np.asarray(found.float().cpu().numpy(), dtype=np.float32)
 
 
 def _network(recipe: HashRecipe, effort: HashEffort, labels: Labels) -> AttentionHashNetwork:

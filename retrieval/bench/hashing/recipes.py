@@ -79,7 +79,8 @@ def _p4(
 ) -> HashRecipe:
     own = word.startswith("attention-hash")
     key, name = (word, said) if own else (f"attention-hash-{word}", f"attention hash, {BITS} bits, {said}")
-    return HashRecipe(key, name, source, bits, _attention_hash, branches, descriptors)
+    pictured = branches is Branches.BOTH and bits == BITS
+    return HashRecipe(key, name, source, bits, _attention_hash, branches, descriptors, pictured)
 
 
 def _attention_hash(network: AttentionHashNetwork) -> AttentionHashLoss:

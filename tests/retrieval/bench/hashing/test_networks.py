@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from retrieval.bench.hashing import networks
+from retrieval.bench.hashing.heat_maps import HeatMaps
 from retrieval.bench.hashing.networks import TrainedHash
 from retrieval.bench.hashing.recipes import LENGTHS, trained_recipes
 from retrieval.bench.trained import Effort, HashEffort, Lessons
+from retrieval.data.manifest import Split, read_manifest
+from retrieval.evaluation.cohort import cohorts
 from retrieval.networks import Branches, Descriptor
 from retrieval.training.loop import Trainer
 from tests.toys import TRAINED, toy_images, toy_manifest
@@ -68,3 +71,18 @@ def test_a_stopped_run_goes_on_to_the_same_codes(lessons: Lessons, monkeypatch: 
     shutil.copytree(kept, run)
     assert not np.allclose(TrainedHash(recipe, other).real_codes(IMAGES), whole, atol=1e-6)
     assert run.exists(), "another effort's run was gone on with"
+
+
+def test_attention_over_compared_images_is_kept_for_the_picture(lessons: Lessons, tmp_path: Path) -> None:
+    rows = [row for row in read_manifest(lessons.manifest) if row.split is Split.VAL]
+    method = TrainedHash(RECIPES["attention-hash-64"], replace(lessons, heat_maps=tmp_path / "maps"))
+    assert method.extras(method.represent(IMAGES), cohorts(rows)) == []
+    kept = HeatMaps.read(tmp_path / "maps" / "attention-hash-64.npz")
+    assert kept.titles == ("toy: pneumonia", "toy: no_finding")
+    assert kept.weights.shape == (2, 3, 3)
+    assert np.allclose(kept.weights, method.attention(kept.images))
+    assert [key for key, recipe in RECIPES.items() if recipe.pictured] == [
+        "attention-hash-64",
+        "attention-hash-no-descriptors",
+        "attention-hash-no-max-pool",
+    ]
