@@ -162,10 +162,10 @@ def command(
     find the same findings), p5 (max-pooled features), ours. A wrong name lists all. Networks of p1, p3 and p4 are
     trained on the manifest's training split; p4 is left out where no findings are known there.
 
-    The folder gets comparison.md (tables and a picture), comparison.csv (every figure), tables.csv (what one paper has
-    and no other) and comparison.png. What was measured stays in methods/: the same command goes on after a stop, and
-    measures nothing twice on the same images. Backbones without ImageNet weights start from random ones, and the table
-    says so.
+    The folder gets comparison.md (tables and pictures), comparison.csv (every figure), tables.csv (what one paper has
+    and no other), comparison.png and, with p4, heat-maps: they show X-rays, so keep the folder as safe as those. What
+    was measured stays in methods/: the same command goes on after a stop, and measures nothing twice on the same
+    images. Backbones without ImageNet weights start from random ones, and the table says so.
 
     \b
     Examples:
@@ -181,7 +181,7 @@ def command(
         )
     # Here, not above: torch takes seconds to import, and `--help` should not.
     from retrieval.bench.catalogue import Sources, catalogue, chosen, needed_downloads
-    from retrieval.bench.report import PAGE, show, write
+    from retrieval.bench.report import HEAT_MAPS, PAGE, show, write
     from retrieval.bench.results import Origin
     from retrieval.bench.run import Comparison, compare
     from retrieval.bench.trained import Effort, HashEffort, Lessons
@@ -193,7 +193,9 @@ def command(
         kept, files, how = cache or Path(scratch), _files(backbones), _PROFILES[profile]
         effort = Effort(how.steps, how.size, how.patients, how.lessons)
         hashing = HashEffort(how.hash_steps, how.hash_size, how.hash_batch, how.hash_images, how.hash_backbone)
-        lessons = Lessons(manifest, kept, datasets, output / "runs", files, effort, hashing, pretrained)
+        lessons = Lessons(
+            manifest, kept, datasets, output / "runs", files, effort, hashing, pretrained, output / HEAT_MAPS
+        )
         sources = Sources(weights, files, pretrained, lessons, how.side, how.keypoints)
         entries = chosen(catalogue(sources), methods)
         for name in needed_downloads(entries, sources):

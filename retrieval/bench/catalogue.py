@@ -18,7 +18,7 @@ from retrieval.bench.measures import MEASURES
 from retrieval.bench.method import ImageMethod
 from retrieval.bench.ours import OurEmbedding, OurVerdict
 from retrieval.bench.recipes import p1_recipes, p3_recipes
-from retrieval.bench.trained import Lessons, Recipe, TrainedMethod
+from retrieval.bench.trained import HashEffort, Lessons, Recipe, TrainedMethod
 from retrieval.encoder import Encoder
 from retrieval.errors import ConfigInvalid, ManifestInvalid
 from retrieval.weights import find_weights, model_id_of
@@ -164,8 +164,16 @@ def _frozen(sources: Sources) -> list[Entry]:
     return entries
 
 
+def _hash_effort(sources: Sources, effort: HashEffort) -> HashEffort:
+    """With the profile's backbone, or with one that has starting weights if that one has none."""
+    if sources.pretrained or effort.backbone in sources.backbones or not sources.backbones:
+        return effort
+    return replace(effort, backbone=min(sources.backbones))
+
+
 def _hashing(sources: Sources, lessons: Lessons) -> list[Entry]:
-    effort = lessons.hashing
+    effort = _hash_effort(sources, lessons.hashing)
+    lessons = replace(lessons, hashing=effort)
     name, missing = effort.backbone, ""
     try:
         learnable_findings(lessons.manifest, lessons.datasets)

@@ -51,6 +51,8 @@ COSTS = (
     Column("ms an image", "ms_per_image", _number(1)),
     Column("µs a comparison", "us_per_comparison", _number(2)),
     Column("MiB of memory", "memory_mib", _number(0)),
+    Column("s to train or load", "training_s", _number(1)),
+    Column("MiB to train or load", "training_mib", _number(0)),
     Column("bytes an image", "bytes_per_image", _number(0)),
 )
 FIELD = (

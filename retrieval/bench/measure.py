@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Generic
@@ -12,6 +12,7 @@ from typing import Any, Generic
 import numpy as np
 import numpy.typing as npt
 import psutil
+import torch
 
 from retrieval.bench.decision import Decision, decide
 from retrieval.bench.extras import Extra
@@ -41,12 +42,17 @@ class Costs:
         bytes_per_image: what is kept of an image.
         memory_mib: by how much the process grew while it represented the images, or while it compared them, at its
             peak; the larger.
+        training_s: to make the method ready, which is to train it, or else to load its weights; 0 where an earlier row
+            has done so already.
+        training_mib: by how much the process and the GPU's memory grew meanwhile, at their peak.
     """
 
     ms_per_image: float
     us_per_comparison: float
     bytes_per_image: float
     memory_mib: float
+    training_s: float
+    training_mib: float
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,28 @@ class Gate:
     ms_per_image: float
 
 
+@dataclass(frozen=True)
+class Training:
+    """What it took to make a method ready: see `Costs`."""
+
+    seconds: float = 0.0
+    mib: float = 0.0
+
+
+def trained(make: Callable[[], ImageMethod[Any]]) -> tuple[ImageMethod[Any], Training]:
+    """Make a method, and say what that took."""
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated() if on_gpu else 0
+    with _growth() as grown:
+        began = time.process_time()
+        method = make()
+        taken = time.process_time() - began
+    of_gpu = torch.cuda.max_memory_allocated() - before if on_gpu else 0
+    return method, Training(taken, (grown[0] + of_gpu) / _MIB)
+
+
 def see(method: ImageMethod[Represented], images: Images) -> Seen[Represented]:
     """Represent prepared images uint8 (n, h, w), and time it."""
     with _growth() as grown:
@@ -139,6 +167,7 @@ def measure(
     listed: ListedPairs,
     rounds: int,
     gate: Gate | None = None,
+    training: Training = Training(),
 ) -> Measured:
     """Compare the images that a method has seen, within each cohort and by the field's protocol, and time it.
 
@@ -146,7 +175,7 @@ def measure(
         seen: n images. cohorts: of positions among them; the last is of all of them.
         listed: pairs of positions in the last cohort.
         rounds: draws of patients for the intervals.
-        gate: which images may be compared; all if None.
+        gate: which images may be compared; all if None. training: what it took to make the method.
 
     Raises:
         ManifestInvalid: of a cohort no image may be compared.
@@ -174,6 +203,8 @@ def measure(
         us_per_comparison=1e6 * to_compare / (min(_TIMED, count) * count),
         bytes_per_image=method.nbytes(seen.images) / count,
         memory_mib=max(seen.memory_mib, grown[0] / _MIB),
+        training_s=training.seconds,
+        training_mib=training.mib,
     )
     findings = [cohort_findings(cohort, name, -similarity, rounds) for similarity, cohort in compared]
     chance = [cohort_findings(cohort, CHANCE, np.zeros_like(similarity), rounds) for similarity, cohort in compared]

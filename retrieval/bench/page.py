@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from retrieval.bench.columns import COSTS, DECISION, FIELD, FINDINGS, IDENTITY, LEFT, Column, cells
+from retrieval.bench.hashing.tables import p4_tables
 from retrieval.bench.lead import Lead, leads
 from retrieval.bench.papers import margin_table, negatives_table, siamese_table
 from retrieval.bench.results import Line, Results
@@ -13,11 +14,11 @@ from retrieval.evaluation.markdown import table
 _WORDS = len(LEFT)
 
 
-def page(results: Results, picture: str) -> str:
+def page(results: Results, picture: str, heat_maps: str = "") -> str:
     """The page as Markdown.
 
     Args:
-        picture: where `comparison.png` lies, as seen from the page.
+        picture, heat_maps: where these pictures lie, as seen from the page; "" without heat maps.
     """
     parts = [
         "# Methods side by side",
@@ -28,7 +29,7 @@ def page(results: Results, picture: str) -> str:
         *_by_dataset(results),
         *_field(results),
         *_thresholds(results),
-        *_findings(results),
+        *_findings(results, heat_maps),
         *_costs(results),
         *_papers(results),
         "## What this does not show",
@@ -143,7 +144,7 @@ def _thresholds(results: Results) -> Iterator[str]:
     yield _table(lines, DECISION)
 
 
-def _findings(results: Results) -> Iterator[str]:
+def _findings(results: Results, heat_maps: str) -> Iterator[str]:
     lines = [line for line in results.of(results.datasets[-1]) if "findings_mean_average_precision" in line.figures]
     if not lines:
         return
@@ -155,6 +156,12 @@ def _findings(results: Results) -> Iterator[str]:
         "and for this alone."
     )
     yield _table(lines, FINDINGS)
+    if heat_maps:
+        yield (
+            "Where the attention-hash network looks, whole and without a part of its descriptors, as in P4's figure 5: "
+            "red is where the weight is largest in this image, blue where it is smallest."
+        )
+        yield f"![Attention over a few of the images]({heat_maps})"
 
 
 def _costs(results: Results) -> Iterator[str]:
@@ -170,6 +177,7 @@ def _costs(results: Results) -> Iterator[str]:
 def _papers(results: Results) -> Iterator[str]:
     lines = results.of(results.datasets[-1])
     own = [one for one in (negatives_table(lines), margin_table(lines), siamese_table(lines)) if one is not None]
+    own += p4_tables(results)
     if not own and not results.tables:
         return
     yield "## Tables of single papers"

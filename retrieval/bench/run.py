@@ -17,7 +17,7 @@ from rich.console import Console
 
 from retrieval.bench.catalogue import Entry
 from retrieval.bench.field import balanced_pairs
-from retrieval.bench.measure import Gate, Measured, Seen, measure, see
+from retrieval.bench.measure import Gate, Measured, Seen, measure, see, trained
 from retrieval.bench.method import Images
 from retrieval.data.cache import prepared_images
 from retrieval.data.copies import without_copies
@@ -85,10 +85,10 @@ def compare(
         if measured is None:
             if entry.gated and gate is None:
                 gate = _ask(suitable, images)
-            method = entry.make()
+            method, training = trained(entry.make)
             if last is None or last[0] != entry.represented_as:
                 last = entry.represented_as, see(method, images)
-            measured = measure(method, last[1], parts, listed, task.rounds, gate if entry.gated else None)
+            measured = measure(method, last[1], parts, listed, task.rounds, gate if entry.gated else None, training)
             _write(path, of, measured)
         found.append(measured)
     return found

@@ -182,6 +182,14 @@ class TrainedMethod(ArrayMethod):
         return np.asarray(matrix.float().cpu().numpy(), dtype=np.float32)
 
 
+def network_config(backbone: str, lessons: Lessons) -> NetworkConfig:
+    """The backbone, with mean and deviation of pixels as its starting weights expect them."""
+    network = NetworkConfig(backbone=backbone)
+    if lessons.pretrained and backbone not in lessons.weights:
+        return replace(network, mean=_IMAGENET_MEAN, std=_IMAGENET_STD)
+    return network
+
+
 def begins_from(lessons: Lessons, backbone: str) -> str:
     """What a backbone starts from, for the tables."""
     return "ImageNet" if backbone in lessons.weights or lessons.pretrained else "random weights"
@@ -242,9 +250,7 @@ def lesson_rows(lessons: Lessons) -> list[ImageRow]:
 
 def _config(recipe: Recipe, lessons: Lessons) -> TrainingConfig:
     effort = lessons.effort
-    network = NetworkConfig(backbone=recipe.backbone)
-    if lessons.pretrained and recipe.backbone not in lessons.weights:
-        network = replace(network, mean=_IMAGENET_MEAN, std=_IMAGENET_STD)
+    network = network_config(recipe.backbone, lessons)
     return TrainingConfig(
         name=recipe.key,
         network=network,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,16 @@ from retrieval.bench.hashing.labels import Labels, labels_of, learnable_findings
 from retrieval.bench.hashing.material import FindingsMaterial
 from retrieval.bench.hashing.methods import HashMethod
 from retrieval.bench.method import About, Images, Matrix
-from retrieval.bench.trained import UNCHANGED, WORTH_KEEPING, HashEffort, Lessons, begin, begins_from, finish
+from retrieval.bench.trained import (
+    UNCHANGED,
+    WORTH_KEEPING,
+    HashEffort,
+    Lessons,
+    begin,
+    begins_from,
+    finish,
+    network_config,
+)
 from retrieval.data.cache import prepared_images
 from retrieval.evaluation.cohort import Cohort
 from retrieval.networks import AttentionHashNetwork, Backbone, Branches, Descriptor
@@ -74,9 +83,11 @@ class TrainedHash(HashMethod):
         datasets = learnable_findings(lessons.manifest, lessons.datasets)
         rows = training_rows(lessons.manifest, datasets, effort.images)
         labels = labels_of(rows)
-        config = _config(recipe, effort, datasets)
+        network_of = replace(network_config(effort.backbone, lessons), embedding_dim=_UNUSED_DIM, bits=recipe.bits)
+        patients = min(effort.batch // 2, len({row.patient for row in rows}))
+        config = _config(recipe, effort, network_of, GroupConfig(datasets, patients, 1.0))
         torch.manual_seed(config.seed)
-        network = _network(recipe, effort, labels)
+        network = _network(recipe, network_of, labels)
         begin(network.backbone, lessons)
         begun = begins_from(lessons, effort.backbone)
         learned = f"{effort.steps} steps on {len(rows)} chests, {effort.backbone} from {begun}"
@@ -113,23 +124,25 @@ class TrainedHash(HashMethod):
         return np.asarray(found.float().cpu().numpy(), dtype=np.float32)
 
 
-def _network(recipe: HashRecipe, effort: HashEffort, labels: Labels) -> AttentionHashNetwork:
+def _network(recipe: HashRecipe, config: NetworkConfig, labels: Labels) -> AttentionHashNetwork:
     return AttentionHashNetwork(
-        Backbone(effort.backbone),
-        _UNUSED_DIM,
-        recipe.bits,
+        Backbone(config.backbone),
+        config.embedding_dim,
+        config.bits,
         len(labels.names),
+        mean=config.mean,
+        std=config.std,
         branches=recipe.branches,
         descriptors=recipe.descriptors,
     )
 
 
-def _config(recipe: HashRecipe, effort: HashEffort, datasets: tuple[str, ...]) -> TrainingConfig:
+def _config(recipe: HashRecipe, effort: HashEffort, network: NetworkConfig, group: GroupConfig) -> TrainingConfig:
     """P4's optimiser for all, so that they differ in network and loss alone."""
     return TrainingConfig(
         name=recipe.key,
-        network=NetworkConfig(backbone=effort.backbone, embedding_dim=_UNUSED_DIM, bits=recipe.bits),
-        groups=(GroupConfig(datasets, effort.batch // 2, 1.0),),
+        network=network,
+        groups=(group,),
         losses=LossConfig(identity_weight=0.0, hash_weight=1.0, code_weight=0.0),
         augmentation=UNCHANGED,
         size=effort.size,

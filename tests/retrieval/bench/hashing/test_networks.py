@@ -51,6 +51,7 @@ def test_a_hash_network_is_trained_and_gives_codes(key: str, lessons: Lessons) -
 
 
 def test_a_stopped_run_goes_on_to_the_same_codes(lessons: Lessons, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "WORTH_KEEPING", 1)
     recipe, runs = RECIPES["attention-hash-16"], lessons.folder
     whole = TrainedHash(recipe, replace(lessons, folder=runs / "whole")).real_codes(IMAGES)
 
