@@ -36,10 +36,12 @@ def _number(digits: int) -> Callable[[float], str]:
     return lambda value: f"{value:,.{digits}f}"
 
 
+SPAN = " (95 %)"
+"""Ends a heading of figures with intervals."""
 LEFT = ("method", "source", "learned from")
 """What stands before the figures."""
 IDENTITY = (
-    Column("AUC (95 %)", "auc", spanned=True),
+    Column(f"AUC{SPAN}", "auc", spanned=True),
     Column("TPR@1e-2", "tpr_at_fpr_1e2"),
     Column("P@1", "precision_at_1"),
     *(Column(f"hit@{length}", f"hit_at_{length}") for length in LENGTHS),
@@ -56,7 +58,7 @@ COSTS = (
     Column("bytes an image", "bytes_per_image", _number(0)),
 )
 FIELD = (
-    Column("AUC (95 %)", "field_auc", spanned=True),
+    Column(f"AUC{SPAN}", "field_auc", spanned=True),
     Column("TPR@1e-2", "field_tpr_at_fpr_1e2"),
     Column("EER", "field_eer"),
     Column("P@1", "field_precision_at_1"),

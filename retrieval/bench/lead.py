@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from retrieval.bench.columns import IDENTITY
+from retrieval.bench.columns import IDENTITY, SPAN
 from retrieval.bench.results import Line, Results
 
 OURS = "ours"
@@ -46,7 +46,7 @@ def leads(results: Results) -> list[Lead]:
             mine, best = _best(ours, column.field), _best(others, column.field)
             if mine is not None and best is not None:
                 values = mine.figure(column.field), best.figure(column.field)
-                found.append(Lead(dataset, column.heading.removesuffix(" (95 %)"), *values, best.word("name")))
+                found.append(Lead(dataset, column.heading.removesuffix(SPAN), *values, best.word("name")))
     return found
 
 

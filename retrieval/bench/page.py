@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from retrieval.bench.columns import COSTS, DECISION, FIELD, FINDINGS, IDENTITY, LEFT, Column, cells
+from retrieval.bench.columns import COSTS, DECISION, FIELD, FINDINGS, IDENTITY, LEFT, SPAN, Column, cells
 from retrieval.bench.hashing.tables import p4_tables
 from retrieval.bench.lead import Lead, leads
 from retrieval.bench.papers import margin_table, negatives_table, siamese_table
@@ -64,7 +64,8 @@ def _ahead(results: Results) -> Iterator[str]:
         "Its better figure, of the embedding alone or of the calibrated comparison, against the best of all other "
         "methods, column by column."
     )
-    headings = list(dict.fromkeys(lead.heading for lead in found))
+    known = {lead.heading for lead in found}
+    headings = [name for column in IDENTITY if (name := column.heading.removesuffix(SPAN)) in known]
     rows = []
     for dataset in results.datasets:
         mine = {lead.heading: lead for lead in found if lead.dataset == dataset}
@@ -110,7 +111,7 @@ def _by_dataset(results: Results) -> Iterator[str]:
     for line in results.of(results.datasets[-1]):
         mine = [_same(results.of(name), line) for name in names]
         rows.append([line.word("name"), *(column.cell(one) for one in mine for column in IDENTITY[:3])])
-    heading = [f"{name}: {column.heading.removesuffix(' (95 %)')}" for name in names for column in IDENTITY[:3]]
+    heading = [f"{name}: {column.heading.removesuffix(SPAN)}" for name in names for column in IDENTITY[:3]]
     yield table(("method", *heading), rows, words=1)
 
 
@@ -212,6 +213,12 @@ def _limits(results: Results) -> Iterator[str]:
         "selection are known to it. Methods that learned nothing from chests stand beside it. At another hospital all "
         "figures, its own above all, may be lower."
     )
+    alike = [line.word("name") for line in lines if line.figure("auc_low") == line.figure("auc_high") == 0.5]
+    if alike:
+        yield (
+            f"{'; '.join(alike)}: every image got the same code or nearly so, which such networks are known for when "
+            "they learn for so short a time. Their rows are what was measured."
+        )
     images = max(line.figure("images") for line in lines)
     yield (
         f"{images:.0f} images are few: where intervals overlap the order may be chance, and among thousands of "

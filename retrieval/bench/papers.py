@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from retrieval.bench.columns import IDENTITY, Column
+from retrieval.bench.columns import IDENTITY, SPAN, Column
 from retrieval.bench.extras import Extra
 from retrieval.bench.results import Line
 from retrieval.evaluation.protocol import LENGTHS
@@ -25,7 +25,7 @@ def negatives_table(lines: Sequence[Line]) -> Extra | None:
 def margin_table(lines: Sequence[Line]) -> Extra | None:
     """P1's choice of the margin by AUC; None without such lines."""
     chosen = [line for line in lines if line.word("source") == "P1" and "round" not in line.word("key")]
-    columns = (Column("AUC (95 %)", "auc", spanned=True), Column("P@1", "precision_at_1"))
+    columns = (Column(f"AUC{SPAN}", "auc", spanned=True), Column("P@1", "precision_at_1"))
     rows = tuple((_word(line), *(column.cell(line) for column in columns)) for line in chosen)
     heading = ("backbone, margin", *(column.heading for column in columns))
     return Extra("P1, margins", heading, rows) if rows else None

@@ -39,5 +39,5 @@ def draw_comparison(results: Results, path: Path) -> Path:
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].axvline(0.5, color=GREY, linestyle=":", linewidth=1)
     axes[0].set_yticks(places, names, fontsize=9)
-    axes[0].invert_yaxis()
+    axes[0].set_ylim(len(shown) - 0.4, -0.6)
     return save(figure, path)
