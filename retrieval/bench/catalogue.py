@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -19,6 +20,7 @@ from retrieval.bench.method import ImageMethod
 from retrieval.bench.ours import OurEmbedding, OurVerdict
 from retrieval.bench.recipes import p1_recipes, p3_recipes
 from retrieval.bench.trained import HashEffort, Lessons, Recipe, TrainedMethod
+from retrieval.calibration import calibration_beside
 from retrieval.encoder import Encoder
 from retrieval.errors import ConfigInvalid, ManifestInvalid
 from retrieval.weights import find_weights, model_id_of
@@ -225,7 +227,9 @@ def _features(load: Callable[[str], FrozenBackbone], name: str, measure: str) ->
 
 def _ours(sources: Sources) -> list[Entry]:
     weights = sources.weights
-    model_id = model_id_of(find_weights(weights))
+    path = find_weights(weights)
+    calibration = hashlib.sha256(calibration_beside(path).read_bytes()).hexdigest()[:12]
+    model_id = f"{model_id_of(path)} {calibration}"
     encoder = lru_cache(1)(lambda: Encoder.load(weights))
     one, other = OurEmbedding.about, OurVerdict.about
     return [
