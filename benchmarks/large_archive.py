@@ -21,7 +21,7 @@ from archive.states import ImageState
 from config.paths import data_dir
 from config.settings import load_settings
 from retrieval.calibration import Calibration, calibration_beside
-from retrieval.normalisation import Population
+from retrieval.normalisation import Population, Strangers, levels, symmetric
 from retrieval.weights.card import find_weights, model_id_of, read_card
 from tests.calibrations import straight
 
@@ -29,6 +29,8 @@ DIRECTIONS = 48
 SPREAD = 0.45
 _FIRST_DAY = datetime(2010, 1, 1, tzinfo=UTC)
 _CHUNK = 5000
+# Images and pairs from which the calibration is worked out.
+_MEASURED = 5000
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,19 +94,26 @@ def draw(images: int, dim: int, bits: int, errors: float, seed: int) -> LargeArc
 
 
 def fitted(drawn: LargeArchive, model_id: str, seed: int) -> Calibration:
-    """The log likelihood ratio of cosines in this crowd: normal with one deviation for one person and for two."""
+    """The log likelihood ratio of normalised cosines in this crowd: normal, as wide for one person as for two."""
     rng = np.random.default_rng(seed)
+    some = rng.choice(len(drawn.shown), min(_MEASURED, len(drawn.shown)), replace=False)
+    population = Population.measured([(drawn.embedding[some], drawn.shown[some])])
+    strangers = Strangers.of(drawn.embedding, drawn.shown)
+
+    def normalised(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
+        cosines = np.einsum("nd,nd->n", drawn.embedding[first], drawn.embedding[second])
+        sides = (levels(drawn.embedding[rows], drawn.shown[rows], strangers, population) for rows in (first, second))
+        return symmetric(cosines, *sides)
+
     order = np.argsort(drawn.shown, kind="stable")
-    same = np.flatnonzero(drawn.shown[order][1:] == drawn.shown[order][:-1])[:20_000]
-    one = np.einsum("nd,nd->n", drawn.embedding[order[same]], drawn.embedding[order[same + 1]])
-    first, second = rng.integers(0, len(drawn.shown), (2, 100_000))
+    same = np.flatnonzero(drawn.shown[order][1:] == drawn.shown[order][:-1])[:_MEASURED]
+    one = normalised(order[same], order[same + 1])
+    first, second = rng.integers(0, len(drawn.shown), (2, 2 * _MEASURED))
     differ = drawn.shown[first] != drawn.shown[second]
-    two = np.einsum("nd,nd->n", drawn.embedding[first[differ]], drawn.embedding[second[differ]])
-    population = Population(float(two.mean()), float(two.std()))
-    apart = float(one.mean() - two.mean()) / population.deviation
-    return straight(
-        model_id, drawn.code.shape[1] * 4, -apart * apart / 2, apart, 0.0, -6.0, 18.0, population=population
-    )
+    two = normalised(first[differ], second[differ])
+    slope = float(one.mean() - two.mean()) / float(two.var())
+    middle = float(one.mean() + two.mean()) / 2
+    return straight(model_id, drawn.code.shape[1] * 4, -slope * middle, slope, 0.0, -6.0, 18.0, population=population)
 
 
 def file(drawn: LargeArchive, root: Path) -> None:
