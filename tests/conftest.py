@@ -10,12 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from archive.database import Database, open_database
 from config.broker import redis_url
 from config.paths import DataDir, data_dir
 from config.settings import Settings, load_settings
 from workers.redis_server import answers, arguments
+
+# The same examples every time: a change is judged by what it changed. HYPOTHESIS_PROFILE=search looks for new ones.
+hypothesis_settings.register_profile("same", derandomize=True)
+hypothesis_settings.register_profile("search", derandomize=False)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(autouse=True)

@@ -52,16 +52,23 @@ def test_a_burst_does_not_cost_the_quiet_time_after_it_its_alerts() -> None:
     assert raised[0] and sum(raised[200:]) > 15
 
 
+suspicions = st.builds(Suspicion, st.integers(0, 10_000), st.floats(0, 1), st.booleans(), st.booleans())
+
+
 @patient
-@given(st.lists(st.none() | st.floats(0, 1), max_size=120), st.floats(0, 200), st.integers(1, 40))
-def test_no_stream_exceeds_the_budget_by_more_than_a_started_alert(
-    stream: list[float | None], per_1000: float, window: int
+@given(st.lists(suspicions, max_size=60, unique_by=lambda one: one.number), st.floats(0, 200), st.floats(0, 1))
+def test_a_list_is_never_longer_than_the_budget_but_for_what_people_keep(
+    some: list[Suspicion], per_1000: float, share: float
 ) -> None:
-    budget = AlertBudget(per_1000, window)
-    raised = budget.raised(stream)
-    windows = -(-len(stream) // window) + 1
-    assert sum(raised) <= budget.allowance(window) * windows
-    assert not any(up for up, p in zip(raised, stream, strict=True) if p is None)
+    budget = AlertBudget(per_1000, 40, share)
+    shown = budget.shown(some, 400)
+    kept = {one.number for one in some if one.is_kept}
+    assert kept <= shown and len(shown) <= max(budget.allowance(400), len(kept))
+    records = {one.number for one in some if one.is_record and not one.is_kept}
+    assert len(records & shown) <= share * budget.allowance(400) + 1
+    held = [one for one in some if one.number not in shown and one.number not in records]
+    listed = [one for one in some if one.number in shown - kept - records]
+    assert all(one.probability >= other.probability for one in listed for other in held)
 
 
 @pytest.mark.parametrize(("per_1000", "window", "share"), [(-1.0, 10, 1.0), (1.0, 0, 1.0), (1.0, 10, 1.5)])
