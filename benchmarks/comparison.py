@@ -1,6 +1,7 @@
 """Puts a comparison's figures on record: CSV and picture into `results/comparison`, the page into `docs/comparison.md`.
 
-Run: `lungprint bench --data MANIFEST -o comparison`, then `python -m benchmarks.comparison comparison`.
+Run: `lungprint bench --data MANIFEST -o comparison`, then `python -m benchmarks.comparison comparison`. The heat maps
+stay in that folder: they show patients' images.
 """
 
 from __future__ import annotations
@@ -11,24 +12,17 @@ from pathlib import Path
 
 from retrieval.bench.page import page
 from retrieval.bench.picture import draw_comparison
-from retrieval.bench.report import HEAT_MAPS, PICTURE
+from retrieval.bench.report import PICTURE
 from retrieval.bench.results import FIGURES, TABLES, read_results
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "comparison"
 PAGE = ROOT / "docs" / "comparison.md"
-HEAT_MAPS_PICTURE = f"{HEAT_MAPS}.png"
 
 
 def recorded_page() -> str:
     """The page of the figures on record."""
-    heat_maps = RESULTS / HEAT_MAPS_PICTURE
-    return page(read_results(RESULTS), _seen(RESULTS / PICTURE), _seen(heat_maps) if heat_maps.is_file() else "")
-
-
-def _seen(picture: Path) -> str:
-    """A picture as seen from the page."""
-    return f"../{picture.relative_to(ROOT).as_posix()}"
+    return page(read_results(RESULTS), f"../{(RESULTS / PICTURE).relative_to(ROOT).as_posix()}")
 
 
 def main() -> None:
@@ -39,8 +33,6 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     for name in (FIGURES, TABLES):
         shutil.copy(folder / name, RESULTS / name)
-    if (folder / HEAT_MAPS_PICTURE).is_file():
-        shutil.copy(folder / HEAT_MAPS_PICTURE, RESULTS / HEAT_MAPS_PICTURE)
     draw_comparison(read_results(RESULTS), RESULTS / PICTURE)
     PAGE.write_text(recorded_page(), encoding="utf-8")
     print(f"{RESULTS} and {PAGE} are written.")

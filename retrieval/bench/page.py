@@ -163,6 +163,11 @@ def _findings(results: Results, heat_maps: str) -> Iterator[str]:
             "red is where the weight is largest in this image, blue where it is smallest."
         )
         yield f"![Attention over a few of the images]({heat_maps})"
+    else:
+        yield (
+            "The command also draws where the attention-hash network looks (P4's figure 5), as `heat-maps.png` in its "
+            "folder."
+        )
 
 
 def _costs(results: Results) -> Iterator[str]:
