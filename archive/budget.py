@@ -38,8 +38,9 @@ class AlertBudget:
 
     Attributes:
         per_1000: alerts, ≥ 0. window: studies, ≥ 1.
-        records_share: of the alerts, at most this share says that a person has two records, in [0, 1]: these are far
-            more frequent than wrong labels and far less dangerous, and would push them off the list.
+        records_share: of the alerts, at most this share, rounded up to whole ones, says that a person has two records,
+            in [0, 1]: these are far more frequent than wrong labels and far less dangerous, and would push them off the
+            list.
     """
 
     per_1000: float

@@ -3,7 +3,8 @@
 Run as: python -m benchmarks.rerank --cache FOLDER
 
 Whatever is learned here (codes by ITQ, how much a code weighs beside the cosine) is learned on validation patients: the
-network knows the training patients too well. Measured is on test patients.
+network knows the training patients too well. Measured is on test patients, without those that another one's pictures
+show, see `retrieval.data.copies`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from retrieval.calibration import Calibration, calibration_beside
 from retrieval.codes import Code, findings_half, hamming, identity_half, pack
 from retrieval.comparison import Comparer
 from retrieval.data.cache import prepared_images
+from retrieval.data.copies import without_copies
 from retrieval.data.manifest import ImageRow, Split, read_manifest
 from retrieval.encoder import Encoder
 from retrieval.evaluation.cohort import LATERAL, TOGETHER, Cohort, cohorts
@@ -86,10 +88,12 @@ def main(weights: str, manifest: Path, cache: Path) -> None:
     encoder, path = Encoder.load(weights), find_weights(weights)
     rows: dict[Split, list[ImageRow]] = {}
     codes: dict[Split, Codes] = {}
+    listed = read_manifest(manifest)
+    kept = set(without_copies(listed))
     for split in (Split.VAL, Split.TEST):
-        everything = [row for row in read_manifest(manifest) if row.split is split]
+        everything = [row for row in listed if row.split is split]
         found = codes_of(encoder, prepared_images(everything, cache), f"{split.value} patients", cache)
-        frontal = [number for number, row in enumerate(everything) if row.view != LATERAL]
+        frontal = [number for number, row in enumerate(everything) if row.view != LATERAL and row in kept]
         rows[split], codes[split] = [everything[number] for number in frontal], found.chosen(frontal)
     comparer = Comparer(
         Calibration.load(calibration_beside(path)), read_verifier(path, codes[Split.TEST].embedding.shape[1])

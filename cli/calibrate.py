@@ -135,13 +135,15 @@ def _of_manifest(
     import tempfile
 
     from retrieval.data.cache import prepared_images
+    from retrieval.data.copies import without_copies
     from retrieval.data.manifest import read_manifest
     from retrieval.data.source import LATERAL
     from retrieval.encoder import Encoder
     from retrieval.evaluation.encodings import codes_of
     from retrieval.training.kinds import SHARES, by_kind
 
-    rows = [row for row in read_manifest(manifest) if row.split.value == split and row.view != LATERAL]
+    everybody = without_copies(read_manifest(manifest))
+    rows = [row for row in everybody if row.split.value == split and row.view != LATERAL]
     if not rows:
         raise InputNotUsable(f"{manifest} has no frontal image in its split {split!r}.")
     with tempfile.TemporaryDirectory(prefix="lungprint-calibrate-") as scratch:

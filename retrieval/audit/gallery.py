@@ -13,8 +13,6 @@ from retrieval.normalisation import Levels, Population, Strangers, chosen, level
 
 Rows = NDArray[np.int64]
 
-_CHUNK = 4096
-
 
 @dataclass(frozen=True, eq=False)
 class AuditGallery:
@@ -59,17 +57,8 @@ class AuditGallery:
         return Strangers(self.embedding[rows], self.person[rows])
 
     def levels(self, population: Population) -> Levels:
-        """How alike each image is to `strangers`, some images at a time so that little memory is needed."""
-        parts = [
-            levels(self.embedding[some], self.person[some], self.strangers, population)
-            for start in range(0, len(self), _CHUNK)
-            for some in [slice(start, start + _CHUNK)]
-        ]
-        nothing = np.zeros(0)
-        return Levels(
-            np.concatenate([nothing, *(part.mean for part in parts)]),
-            np.concatenate([nothing, *(part.deviation for part in parts)]),
-        )
+        """How alike each image is to `strangers`."""
+        return levels(self.embedding, self.person, self.strangers, population)
 
     @cached_property
     def shown_before(self) -> NDArray[np.bool_]:

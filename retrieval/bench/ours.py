@@ -49,7 +49,9 @@ class OurEmbedding(_Encoded):
 
 
 class OurVerdict(_Encoded):
-    """What the product's verdict rests on: cosine and hash code, weighed by the calibration.
+    """Cosine and hash code of two images by themselves, weighed by the calibration.
+
+    A verdict also holds the cosine against strangers of the gallery, which takes Patient IDs; no method here gets them.
 
     Args:
         encoder: a loaded network. weights: its name or path; the calibration lies beside.

@@ -69,5 +69,14 @@ def test_one_source_must_be_named(arguments: list[str]) -> None:
     assert result.exit_code == 2 and "--from-archive" in result.output
 
 
+def test_patients_whose_pictures_another_one_holds_are_no_strangers(tmp_path: Path) -> None:
+    """Of the two here one is a copy, and the other is of another split, so that nobody is left."""
+    manifest = tmp_path / "manifest.csv"
+    rows = ["file,dataset,patient,split,finding,view", "a.png,covid,covid:30,val,,PA", "b.png,covid,covid:31,test,,PA"]
+    manifest.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    result = calibrate("--data", manifest, "--split", "val")
+    assert "no frontal image in its split 'val'" in f"{result.output} {result.exception}"
+
+
 def test_patients_the_network_learned_from_cannot_be_chosen() -> None:
     assert calibrate("--data", __file__, "--split", "train").exit_code == 2

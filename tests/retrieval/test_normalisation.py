@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from retrieval import normalisation
 from retrieval.errors import CalibrationInvalid
 from retrieval.normalisation import KNOWN_BEFORE, NEAREST, NOBODY, Population, Strangers, chosen, levels, symmetric
 
@@ -51,6 +52,20 @@ def test_a_minority_is_held_against_its_like() -> None:
     first, second = 1, 3
     cosine = vectors[first] @ vectors[second]
     assert abs(found.chosen(np.array([first])).scores(np.array([cosine]))[0]) < 3
+
+
+@pytest.mark.parametrize("block", [1, 7, 20])
+def test_how_many_images_are_in_memory_at_once_changes_nothing(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(20, 8))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    persons = np.arange(20) // 2
+    strangers = Strangers.of(vectors, persons)
+    whole = levels(vectors, persons, strangers, POPULATION)
+    monkeypatch.setattr(normalisation, "_BLOCK", block)
+    found = levels(vectors, persons, strangers, POPULATION)
+    assert found.mean == pytest.approx(whole.mean, abs=1e-6)
+    assert found.deviation == pytest.approx(whole.deviation, abs=1e-6)
 
 
 def test_both_images_count_the_same() -> None:
