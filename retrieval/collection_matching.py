@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from retrieval.audit.floor import least_rare_cosine
 from retrieval.comparison import Comparer
 from retrieval.errors import DeviceFailed, IndexInputInvalid, TooManyPairs
-from retrieval.normalisation import Strangers, levels
+from retrieval.normalisation import COHORT, Strangers, levels
 from retrieval.runtime import is_device_failure, place_of
 
 Vectors = npt.NDArray[np.float32]
@@ -118,6 +119,17 @@ class Encoded(Protocol):
     def embedding(self) -> Vectors: ...
     @property
     def code(self) -> Codes: ...
+
+
+def unlabelled(embeddings: Vectors, comparer: Comparer) -> Strangers:
+    """Choose images float32 (n, dim) against whom each is held where nobody knows who is who.
+
+    Each is taken for a person of its own, whose number is its row; but two that are more alike than one in as many
+    strangers is expected to be show one person, or else other images of a person would stand in for strangers.
+    """
+    found = Strangers.of(embeddings, np.arange(len(embeddings)))
+    apart = least_rare_cosine(comparer, 1.0 / COHORT)
+    return found if apart is None else replace(found, apart=apart)
 
 
 def compare_pairs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -66,10 +67,12 @@ class Strangers:
 
     Attributes:
         embeddings: float32 (k, dim), of unit length. persons: int64 (k,), each once.
+        apart: cosine from which on one of them is no stranger to an image but shows its person, where no label tells.
     """
 
     embeddings: Embedding
     persons: Numbers
+    apart: float = math.inf
 
     @classmethod
     def of(cls, embeddings: Embedding, persons: Numbers, most: int = COHORT) -> Strangers:
@@ -169,8 +172,9 @@ class _Nearest:
 
 
 def _nearest(embeddings: Embedding, persons: Numbers, strangers: Strangers) -> _Nearest:
-    used = persons[:, None] != strangers.persons[None, :]
-    cosines = np.where(used, (embeddings @ strangers.embeddings.T).astype(np.float64), -np.inf)
+    cosines = (embeddings @ strangers.embeddings.T).astype(np.float64)
+    used = (persons[:, None] != strangers.persons[None, :]) & (cosines < strangers.apart)
+    cosines = np.where(used, cosines, -np.inf)
     count = np.ceil(NEAREST * used.sum(axis=1)).astype(np.int64)
     counted = np.arange(len(strangers.persons))[None, :] < count[:, None]
     ordered = np.where(counted, np.sort(cosines, axis=1)[:, ::-1], 0.0)

@@ -16,13 +16,9 @@ from cli.matching.pair import Pair
 from cli.matching.threshold import Threshold, from_calibration
 from cli.output import progress_bar
 from config.settings import Settings
-from retrieval.collection_matching import ROWS, Matches, alike, compare_pairs
-from retrieval.comparison import Comparer
-from retrieval.normalisation import Levels, Strangers, levels
+from retrieval.collection_matching import ROWS, Matches, alike, compare_pairs, unlabelled
+from retrieval.normalisation import levels
 from workers.index_owner import network_at_work
-
-# Images held against strangers at once: some 100 MiB.
-AT_ONCE = 16_384
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +79,10 @@ def match(a: Path, b: Path, cosine: float | None, false_pairs: float, top: int |
         pairs = len(first) * (len(first) - 1) // 2 if same else len(first) * len(second)
         offset = 0 if same else len(first)
         everybody = first.embedding if same else np.concatenate([first.embedding, second.embedding])
-        # Nobody knows who is who, so each image is taken for a person of its own.
-        strangers = Strangers.of(everybody, np.arange(len(everybody)))
+        strangers = unlabelled(everybody, comparer)
         if cosine is None:
-            threshold = from_calibration(comparer, _levels(everybody, strangers, comparer), pairs, false_pairs)
+            known = levels(everybody, np.arange(len(everybody)), strangers, comparer.calibration.population)
+            threshold = from_calibration(comparer, known, pairs, false_pairs)
         else:
             threshold = Threshold(cosine)
         task = bar.add_task("matching", total=-(-len(first) // ROWS))
@@ -98,16 +94,6 @@ def match(a: Path, b: Path, cosine: float | None, false_pairs: float, top: int |
             parts.append(found if top is None else found.top(top))
             bar.advance(task)
     return Matched(first, second, pairs, threshold, Matches.joined(parts).best_first())
-
-
-def _levels(embeddings: npt.NDArray[np.float32], strangers: Strangers, comparer: Comparer) -> Levels:
-    """How alike each image float32 (n, dim) is to strangers, a part at a time."""
-    numbers, population = np.arange(len(embeddings)), comparer.calibration.population
-    parts = [
-        levels(embeddings[start : start + AT_ONCE], numbers[start : start + AT_ONCE], strangers, population)
-        for start in range(0, len(embeddings), AT_ONCE)
-    ]
-    return Levels(np.concatenate([part.mean for part in parts]), np.concatenate([part.deviation for part in parts]))
 
 
 def _update(bar: Progress, task: TaskID, read: int, of: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retrieval.comparison import Comparer
 from retrieval.normalisation import Levels
@@ -73,14 +74,34 @@ def best_ratio(comparer: Comparer, normalised: float | None = None) -> float:
         normalised: by default that of two equal images of which nothing is known but the calibration's population.
     """
     likeness = _furthest_of_population(comparer) if normalised is None else normalised
+    return float(comparer.calibration.log_likelihood_ratio(best_score(comparer, likeness))[0])
+
+
+def best_score(comparer: Comparer, normalised: float) -> NDArray[np.float64]:
+    """The highest score float64 (1,) that two images with this normalised cosine can reach, see `Calibration.score`."""
     verified = None
     if comparer.verifier is not None:
         equal = np.zeros((1, comparer.verifier.dim), np.float32)
         equal[0, 0] = 1.0
         verified = comparer.verifier.logits(equal, equal)
-    calibration = comparer.calibration
-    score = calibration.score(np.array([likeness]), np.zeros(1, np.int64), verified)
-    return float(calibration.log_likelihood_ratio(score)[0])
+    return comparer.calibration.score(np.array([normalised]), np.zeros(1, np.int64), verified)
+
+
+def least_rare_cosine(comparer: Comparer, share: float) -> float | None:
+    """The cosine from which on at most this share of pairs of two persons is so alike, if all else speaks for one.
+
+    It is that of images of which nothing is known but the calibration's population.
+
+    Returns:
+        in [-1, 1]; None if pairs of two persons are never so rare.
+    """
+    known, tail = comparer.calibration.population, comparer.calibration.tail
+
+    def rare(cosine: float) -> bool:
+        score = best_score(comparer, (cosine - known.mean) / known.deviation)
+        return float(tail.share_above(score)[0]) <= share
+
+    return _first(rare, -1.0, 1.0)
 
 
 def _furthest_of_population(comparer: Comparer) -> float:

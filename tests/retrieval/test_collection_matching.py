@@ -10,10 +10,11 @@ import numpy.typing as npt
 import pytest
 
 from retrieval import collection_matching
-from retrieval.collection_matching import Matches, alike, compare_pairs
+from retrieval.collection_matching import Matches, alike, compare_pairs, unlabelled
 from retrieval.comparison import Comparer
 from retrieval.errors import IndexInputInvalid, TooManyPairs
-from retrieval.normalisation import NOBODY, Strangers
+from retrieval.normalisation import NOBODY, Population, Strangers, levels
+from retrieval.tail import Draw, ImpostorTail
 from tests.calibrations import straight
 
 COMPARER = Comparer(straight("m", 64, -2.0, 8.0, -2.0, -4.0, 6.0), None)
@@ -116,3 +117,27 @@ def test_a_threshold_that_separates_nobody_is_refused(monkeypatch: pytest.Monkey
 def test_vectors_of_two_networks_are_refused() -> None:
     with pytest.raises(IndexInputInvalid, match="one network"):
         list(alike(images(5, 1).embedding, np.ones((4, 9), np.float32), 0.0, "cpu"))
+
+
+def test_other_images_of_a_person_do_not_stand_in_for_strangers() -> None:
+    rng = np.random.default_rng(0)
+    persons = np.repeat(np.arange(20), 2)
+    vectors = rng.normal(size=(20, 64))[persons] + 0.25 * rng.normal(size=(40, 64))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    population = Population(0.15, 0.1)
+    comparer = Comparer(straight("m", 64, 0.0, 1.0, population=population), None)
+    chosen = unlabelled(vectors, comparer)
+    # Of two persons one pair in 256 has a score of 1 + ln 25.6, which is so many deviations above the mean.
+    assert chosen.apart == pytest.approx(0.15 + 0.1 * (1 + np.log(25.6)), abs=1e-6)
+    right = levels(vectors, persons, Strangers(vectors, persons), population)
+    found = levels(vectors, np.arange(40), chosen, population)
+    assert found.mean == pytest.approx(right.mean, abs=1e-6)
+    assert found.deviation == pytest.approx(right.deviation, abs=1e-6)
+    taken = levels(vectors, np.arange(40), Strangers(vectors, np.arange(40)), population)
+    assert (taken.mean > found.mean + 0.01).all()
+
+
+def test_where_two_persons_are_never_rarely_alike_everybody_is_a_stranger() -> None:
+    tail = ImpostorTail((-1.0, 1.0), (1.0, 0.5), (Draw(0.5, 0.0, 1e6),))
+    comparer = Comparer(straight("m", 64, 0.0, 1.0, tail=tail), None)
+    assert unlabelled(images(5, 1).embedding, comparer).apart == np.inf
