@@ -12,7 +12,7 @@ from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ
-from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dimse_primitives import C_STORE, DIMSEPrimitive
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import AssociationSocket
 
@@ -97,6 +97,7 @@ class ImageDimse(DIMSEServiceProvider):
     def _receive(self, primitive: P_DATA, length: int) -> None:
         # Before the message is handed over: its answer may be out sooner than the next line is reached.
         self.answering = True
+        self._inbox.owes = False
         try:
             super().receive_primitive(primitive)
         except Exception as error:
@@ -107,6 +108,9 @@ class ImageDimse(DIMSEServiceProvider):
             self._in_memory = 0
             for context_id, request in self._inbox.take_images():
                 self._answer(context_id, request)
+            if not self._inbox.owes:
+                # All is answered, or calls for no answer: an association that is silent from now on is idle.
+                self.answering = False
             return
         self.answering = False
         if isinstance(message, C_STORE_RQ):
@@ -132,10 +136,10 @@ class ImageDimse(DIMSEServiceProvider):
             # The log shows the place and the type of the error, see `config.logs`.
             logger.error("An image could not be taken for a reason nobody foresaw.", exc_info=True)
             status = int(StoreStatus.FAILED)
-        if self.assoc.is_established:
+        # The association's own thread may still be about to say that it is established.
+        if self.dul.state_machine.current_state == "Sta6" and not self.assoc.is_aborted:
             self._respond(context_id, request, status)
         self.dul._idle_timer.restart()
-        self.answering = False
 
     def _respond(self, context_id: int, request: C_STORE, status: int) -> None:
         pdu = command_pdu(context_id, store_response(request, status))
@@ -161,10 +165,15 @@ class ImageDimse(DIMSEServiceProvider):
 
 
 class Inbox(queue.Queue[Any]):
-    """Messages for the association's own thread; requests to store an image are kept aside."""
+    """Messages for the association's own thread; requests to store an image are kept aside.
+
+    Attributes:
+        owes: whether a request was left to that thread, which will answer it, since this was last set to false.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.owes = False
         self._images: list[tuple[int, C_STORE]] = []
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
@@ -173,10 +182,13 @@ class Inbox(queue.Queue[Any]):
         if isinstance(message, C_STORE):
             self._images.append((context_id, message))
         else:
+            if isinstance(message, DIMSEPrimitive) and message.is_valid_request:
+                self.owes = True
             super().put(item, block, timeout)
 
     def put_back(self, context_id: int, message: C_STORE) -> None:
         """Leave a request to the association's own thread after all."""
+        self.owes = message.is_valid_request
         super().put((context_id, message))
 
     def take_images(self) -> list[tuple[int, C_STORE]]:

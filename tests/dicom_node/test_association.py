@@ -4,17 +4,20 @@ import contextlib
 import random
 import socket
 import struct
+import threading
 import time
 
 import pytest
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dimse_messages import C_CANCEL_RQ, C_STORE_RSP, DIMSEMessage
+from pynetdicom.dimse_primitives import C_CANCEL, C_STORE
 from pynetdicom.dul import DULServiceProvider
 
 from archive.database import Database
 from config.logs import PlaceOnly
 from config.paths import DataDir
+from dicom_node import reception
 from dicom_node.association import ImageRequestHandler
 from dicom_node.reception import Reception
 from dicom_node.services import VERIFICATION
@@ -137,6 +140,45 @@ def test_an_error_of_ours_is_answered_and_the_next_image_taken(
     assert record.exc_info is not None and patient not in record.getMessage()
     said = PlaceOnly().formatException(record.exc_info)
     assert "ZeroDivisionError" in said and patient not in said
+
+
+def test_an_image_is_answered_before_the_association_s_own_thread_is_back_from_accepting(
+    folder: DataDir, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = threading.Event()
+    monkeypatch.setattr(reception, "_log_accepted", lambda _: answered.wait(20))
+    with listening(folder, database) as sender, sender.association([(DX, EXPLICIT)]) as association:
+        association._reactor_checkpoint.clear()
+        send_raw(association, pdu((3, command(1))) + pdu((2, encoded(radiograph(1)))))
+        try:
+            assert answer(association) == 0x0000
+            assert not answered.is_set()
+        finally:
+            answered.set()
+            association._reactor_checkpoint.set()
+
+
+def unanswered() -> list[bytes]:
+    """Command sets that call for no answer: a C-CANCEL request, and the response to a request that nobody made."""
+    cancel, response = C_CANCEL(), C_STORE()
+    cancel.MessageIDBeingRespondedTo = response.MessageIDBeingRespondedTo = 7
+    response.Status = 0x0000
+    messages: list[tuple[DIMSEMessage, C_CANCEL | C_STORE]] = [(C_CANCEL_RQ(), cancel), (C_STORE_RSP(), response)]
+    for message, primitive in messages:
+        message.primitive_to_message(primitive)
+    return [next(iter(one.encode_msg(1, 0))).presentation_data_value_list[0][1][1:] for one, _ in messages]
+
+
+@pytest.mark.parametrize("content", unanswered(), ids=["cancel", "response"])
+def test_a_message_that_calls_for_no_answer_does_not_keep_a_silent_association_for_ever(
+    folder: DataDir, database: Database, content: bytes
+) -> None:
+    with (
+        listening(folder, database, idle_seconds=1.0) as sender,
+        sender.association([(DX, EXPLICIT)]) as association,
+    ):
+        send_raw(association, pdu((3, content)))
+        assert wait_for_abort(association)
 
 
 @pytest.mark.parametrize(
