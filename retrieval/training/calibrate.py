@@ -97,6 +97,7 @@ def fit_calibration(
     is the one with the least log loss on patients left out in turn. The curve keeps to what was seen: against identity
     no more than one in all patients with pairs; in favour no more than the share of pairs of one person that are at
     least so alike, over that of pairs of two persons: a straight curve promises more where hardly anybody was seen.
+    Where that bound falls, because there is hardly a pair of one person left, the curve stays as high as it was.
 
     Args:
         pairs: by kind, of held-out patients; all with logits of the verification head, or all without.
