@@ -76,11 +76,16 @@ def quarantine(
     place = files.set_aside(temporary, file.file_sha256)
     entry = Quarantined(
         file_name=place.name,
-        sop_class_uid=claim.sop_class_uid[:128],
-        sop_instance_uid=claim.sop_instance_uid[:128],
+        sop_class_uid=_column(claim.sop_class_uid),
+        sop_instance_uid=_column(claim.sop_instance_uid),
         calling_ae=file.calling_ae,
         status=int(status),
         reason=reason[:256],
         size=file.size,
     )
     return note_quarantined(database, entry)
+
+
+def _column(text: str) -> str:
+    """What a sender claims, as far as it can be entered: PostgreSQL takes no NUL."""
+    return text.replace("\0", "")[:128]

@@ -148,6 +148,13 @@ def test_what_cannot_be_read_is_quarantined_with_c210(
     assert sender.send(radiograph(2)) == 0x0000
 
 
+def test_a_claim_is_entered_without_what_postgresql_refuses(sender: Sender, database: Database) -> None:
+    content = encoded(radiograph(1))
+    assert sender.send_bytes(content, DX, "1.2\0.3", EXPLICIT) == 0xA900
+    with database.read() as session:
+        assert session.scalars(select(Quarantined.sop_instance_uid)).all() == ["1.2.3"]
+
+
 def test_without_space_images_are_refused_with_a700_and_echo_still_works(folder: DataDir, database: Database) -> None:
     with listening(folder, database, min_free_mib=1 << 30) as sender:
         assert sender.send(radiograph(1, side=512)) == 0xA700
