@@ -174,7 +174,7 @@ def test_a_message_that_calls_for_no_answer_does_not_keep_a_silent_association_f
     folder: DataDir, database: Database, content: bytes
 ) -> None:
     with (
-        listening(folder, database, idle_seconds=1.0) as sender,
+        listening(folder, database, idle_seconds=3) as sender,
         sender.association([(DX, EXPLICIT)]) as association,
     ):
         send_raw(association, pdu((3, content)))
