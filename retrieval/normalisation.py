@@ -51,12 +51,12 @@ class Population:
             groups: of embeddings float32 (n, dim), of unit length, and persons int64 (n,).
 
         Raises:
-            CalibrationInvalid: no group has images of two persons.
+            CalibrationInvalid: no group has images of three persons.
         """
         found = [_nearest(*group, Strangers.of(*group)) for group in groups]
         levels = [one.together() for one in found if one.count.any()]
         if not levels:
-            raise CalibrationInvalid("A calibration needs images of at least two persons.")
+            raise CalibrationInvalid("A calibration needs images of at least three persons.")
         mean, deviation = np.mean(levels, axis=0)
         return cls(float(mean), max(float(deviation), 1e-6))
 
@@ -120,6 +120,8 @@ class Levels:
 def levels(embeddings: Embedding, persons: Numbers, strangers: Strangers | None, population: Population) -> Levels:
     """Hold images against the strangers most alike; their own person, where it is among them, is left out.
 
+    The very first of them is left out, too: under another label it may show the same person, and would hide that.
+
     What is known of the population counts as much as `KNOWN_BEFORE` strangers, and alone where there are none.
 
     Args:
@@ -153,7 +155,7 @@ def symmetric(cosines: npt.NDArray[np.floating], one: Levels, other: Levels) -> 
 
 @dataclass(frozen=True, eq=False)
 class _Nearest:
-    """Cosines of n images with the strangers most alike.
+    """Cosines of n images with the strangers most alike, but for the first.
 
     Attributes:
         count: int64 (n,), how many they are. mean: float64 (n,). squares: float64 (n,), squared deviations from it.
@@ -175,8 +177,10 @@ def _nearest(embeddings: Embedding, persons: Numbers, strangers: Strangers) -> _
     cosines = (embeddings @ strangers.embeddings.T).astype(np.float64)
     used = (persons[:, None] != strangers.persons[None, :]) & (cosines < strangers.apart)
     cosines = np.where(used, cosines, -np.inf)
-    count = np.ceil(NEAREST * used.sum(axis=1)).astype(np.int64)
-    counted = np.arange(len(strangers.persons))[None, :] < count[:, None]
+    most = used.sum(axis=1)
+    count = np.minimum(np.ceil(NEAREST * most).astype(np.int64), np.maximum(most - 1, 0))
+    place = np.arange(len(strangers.persons))[None, :]
+    counted = (place >= 1) & (place <= count[:, None])
     ordered = np.where(counted, np.sort(cosines, axis=1)[:, ::-1], 0.0)
     mean = ordered.sum(axis=1) / np.maximum(count, 1)
     squares = np.where(counted, (ordered - mean[:, None]) ** 2, 0.0).sum(axis=1)
