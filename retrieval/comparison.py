@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from retrieval.calibration import Calibration, probability
 from retrieval.codes import Code, hamming, identity_half
-from retrieval.normalisation import NOBODY, Embedding, Levels, Numbers, Strangers, levels, symmetric
+from retrieval.normalisation import NOBODY, Embedding, Levels, Numbers, Population, Strangers, levels, symmetric
 from retrieval.verification import Verifier
 
 Floats = npt.NDArray[np.float64]
@@ -74,8 +74,8 @@ class Comparer:
         cosine = embeddings @ embedding if embedding.ndim == 1 else np.einsum("nd,nd->n", embedding, embeddings)
         cosine = np.clip(cosine, -1.0, 1.0)
         if mine is None:
-            mine = levels(embedding.reshape(1, -1), np.array([person], np.int64), strangers, population)
-        theirs = known or levels(embeddings, labels, strangers, population)
+            mine = _against(embedding, person, labels, strangers, population)
+        theirs = known or levels(embeddings, labels, strangers, population, np.full(len(labels), person, np.int64))
         normalised = symmetric(cosine, mine, theirs)
         distance = hamming(identity_half(codes), identity_half(code))
         verified = None if self.verifier is None else self.verifier.logits(embedding, embeddings)
@@ -83,3 +83,13 @@ class Comparer:
         ratio = self.calibration.log_likelihood_ratio(score)
         rarity = self.calibration.tail.share_above(score)
         return Similarities(cosine, normalised, distance, ratio, probability(ratio), rarity)
+
+
+def _against(
+    embedding: Embedding, person: int, others: Numbers, strangers: Strangers | None, population: Population
+) -> Levels:
+    """How alike an image is to strangers, beside each of the persons int64 (n,) that it is compared with."""
+    each, which = np.unique(others, return_inverse=True)
+    repeated = np.broadcast_to(embedding, (len(each), embedding.shape[-1]))
+    found = levels(repeated, np.full(len(each), person, np.int64), strangers, population, each)
+    return found.chosen(which)

@@ -51,12 +51,12 @@ class Population:
             groups: of embeddings float32 (n, dim), of unit length, and persons int64 (n,).
 
         Raises:
-            CalibrationInvalid: no group has images of three persons.
+            CalibrationInvalid: no group has images of two persons.
         """
-        found = [_nearest(*group, Strangers.of(*group)) for group in groups]
+        found = [_nearest(*group, Strangers.of(*group), group[1]) for group in groups]
         levels = [one.together() for one in found if one.count.any()]
         if not levels:
-            raise CalibrationInvalid("A calibration needs images of at least three persons.")
+            raise CalibrationInvalid("A calibration needs images of at least two persons.")
         mean, deviation = np.mean(levels, axis=0)
         return cls(float(mean), max(float(deviation), 1e-6))
 
@@ -117,16 +117,22 @@ class Levels:
         return np.asarray((cosines - self.mean) / self.deviation, dtype=np.float64)
 
 
-def levels(embeddings: Embedding, persons: Numbers, strangers: Strangers | None, population: Population) -> Levels:
+def levels(
+    embeddings: Embedding,
+    persons: Numbers,
+    strangers: Strangers | None,
+    population: Population,
+    compared: Numbers | None = None,
+) -> Levels:
     """Hold images against the strangers most alike; their own person, where it is among them, is left out.
-
-    The very first of them is left out, too: under another label it may show the same person, and would hide that.
 
     What is known of the population counts as much as `KNOWN_BEFORE` strangers, and alone where there are none.
 
     Args:
         embeddings: float32 (n, dim), of unit length. persons: int64 (n,), as in `strangers`; `NOBODY` for no label.
         strangers: of the gallery; None without one.
+        compared: int64 (n,), the person that each image is compared with, who is no stranger then: in a small gallery
+            they would stand among the nearest and hide that they are the person shown.
 
     Source: adaptive S-norm; Matějka et al. 2017, Analysis of score normalization in multilingual speaker recognition,
     Interspeech; Cumani et al. 2011, Comparison of speaker recognition approaches for real applications, Interspeech.
@@ -136,9 +142,13 @@ def levels(embeddings: Embedding, persons: Numbers, strangers: Strangers | None,
         return Levels(np.full(n, population.mean), np.full(n, population.deviation))
     if n > _BLOCK:
         blocks = [slice(start, start + _BLOCK) for start in range(0, n, _BLOCK)]
-        found = [levels(embeddings[block], persons[block], strangers, population) for block in blocks]
+        others = [None if compared is None else compared[block] for block in blocks]
+        found = [
+            levels(embeddings[block], persons[block], strangers, population, other)
+            for block, other in zip(blocks, others, strict=True)
+        ]
         return Levels(*(np.concatenate([getattr(one, name) for one in found]) for name in ("mean", "deviation")))
-    near = _nearest(embeddings, persons, strangers)
+    near = _nearest(embeddings, persons, strangers, persons if compared is None else compared)
     return Levels(
         (near.count * near.mean + before * population.mean) / (near.count + before),
         np.sqrt((near.squares + before * population.deviation**2) / (near.count + before)),
@@ -155,7 +165,7 @@ def symmetric(cosines: npt.NDArray[np.floating], one: Levels, other: Levels) -> 
 
 @dataclass(frozen=True, eq=False)
 class _Nearest:
-    """Cosines of n images with the strangers most alike, but for the first.
+    """Cosines of n images with the strangers most alike.
 
     Attributes:
         count: int64 (n,), how many they are. mean: float64 (n,). squares: float64 (n,), squared deviations from it.
@@ -173,14 +183,13 @@ class _Nearest:
         return mean, float(np.sqrt(apart / total))
 
 
-def _nearest(embeddings: Embedding, persons: Numbers, strangers: Strangers) -> _Nearest:
+def _nearest(embeddings: Embedding, persons: Numbers, strangers: Strangers, compared: Numbers) -> _Nearest:
     cosines = (embeddings @ strangers.embeddings.T).astype(np.float64)
-    used = (persons[:, None] != strangers.persons[None, :]) & (cosines < strangers.apart)
+    used = (persons[:, None] != strangers.persons[None, :]) & (compared[:, None] != strangers.persons[None, :])
+    used &= cosines < strangers.apart
     cosines = np.where(used, cosines, -np.inf)
-    most = used.sum(axis=1)
-    count = np.minimum(np.ceil(NEAREST * most).astype(np.int64), np.maximum(most - 1, 0))
-    place = np.arange(len(strangers.persons))[None, :]
-    counted = (place >= 1) & (place <= count[:, None])
+    count = np.ceil(NEAREST * used.sum(axis=1)).astype(np.int64)
+    counted = np.arange(len(strangers.persons))[None, :] < count[:, None]
     ordered = np.where(counted, np.sort(cosines, axis=1)[:, ::-1], 0.0)
     mean = ordered.sum(axis=1) / np.maximum(count, 1)
     squares = np.where(counted, (ordered - mean[:, None]) ** 2, 0.0).sum(axis=1)

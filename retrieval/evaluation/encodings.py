@@ -69,7 +69,7 @@ def pairs_by_kind(
     """All fair pairs of each kind of patients, normalised alike, and the population with which they are.
 
     Raises:
-        CalibrationInvalid: no kind has images of three persons.
+        CalibrationInvalid: no kind has images of two persons.
     """
     population = Population.measured(
         (found.embedding, numbered([row.patient for row in rows])) for rows, found in encoded.values()

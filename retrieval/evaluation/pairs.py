@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from retrieval.codes import hamming, identity_half
 from retrieval.errors import CalibrationInvalid
-from retrieval.normalisation import Levels, Population, Strangers, levels, symmetric
+from retrieval.normalisation import Population, Strangers, levels, symmetric
 from retrieval.verification import Verifier
 
 _CHUNK = 1 << 14
@@ -107,8 +107,7 @@ def _normalised(
     second: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float64]:
     found = levels(embedding, patients, Strangers.of(embedding, patients), population)
-    one, other = (Levels(found.mean[side], found.deviation[side]) for side in (first, second))
-    return symmetric(cosine, one, other)
+    return symmetric(cosine, found.chosen(first), found.chosen(second))
 
 
 def _verified(

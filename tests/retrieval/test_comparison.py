@@ -59,7 +59,8 @@ def test_pairs_are_compared_as_one_by_one() -> None:
     vectors = rng.normal(size=(20, 4)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     codes, persons = rng.integers(0, 256, (20, 2), dtype=np.uint8), np.arange(20) // 2
-    strangers = Strangers.of(vectors, persons)
+    # Nobody who is compared is among the strangers: of two persons that are, one by one leaves both out.
+    strangers = Strangers.of(rng.permutation(vectors, axis=1), persons + 100)
     comparer = Comparer(WITH_HEAD, HEAD)
     known = levels(vectors, persons, strangers, WITH_HEAD.population)
     first, second = np.arange(20), np.roll(np.arange(20), 7)

@@ -22,29 +22,30 @@ def test_without_strangers_the_population_stands_for_them() -> None:
 def test_levels_by_hand_with_ones_own_person_left_out() -> None:
     strangers = Strangers(EYE, np.array([1, 2, 3]))
     found = levels(EYE[:1], np.array([1]), strangers, POPULATION)
-    # The cosines with persons 2 and 3 are 0; the first is left out, the next counts; what is known before counts, too.
+    # Of the cosines with persons 2 and 3, a quarter is one, 0; what is known before counts for as large a part.
     before = NEAREST * KNOWN_BEFORE
     assert found.mean[0] == pytest.approx(before * 0.1 / (1 + before))
     assert found.deviation[0] == pytest.approx(np.sqrt(before * 0.04 / (1 + before)))
-    alone = levels(EYE[:1], np.array([1]), Strangers(EYE[:2], np.array([1, 2])), POPULATION)
-    assert (alone.mean[0], alone.deviation[0]) == pytest.approx((0.1, 0.2))
+    everybody = levels(EYE[:1], np.array([NOBODY]), strangers, POPULATION)
+    assert everybody.mean[0] == pytest.approx((1.0 + before * 0.1) / (1 + before))
 
 
-def test_ones_own_person_under_another_label_hides_nothing() -> None:
+def test_the_person_compared_with_is_no_stranger() -> None:
     strangers = Strangers(EYE, np.array([1, 2, 3]))
-    found = levels(EYE[:1], np.array([NOBODY]), strangers, POPULATION)
-    assert found.mean[0] == pytest.approx(NEAREST * KNOWN_BEFORE * 0.1 / (1 + NEAREST * KNOWN_BEFORE))
+    found = levels(EYE[:2], np.array([NOBODY, 2]), strangers, POPULATION, np.array([1, 1]))
+    before = NEAREST * KNOWN_BEFORE
+    assert found.mean == pytest.approx([before * 0.1 / (1 + before)] * 2)
 
 
-def test_the_nearest_quarter_of_the_strangers_but_the_first_counts_by_hand() -> None:
+def test_the_nearest_quarter_of_the_strangers_counts_by_hand() -> None:
     angles = np.arccos(np.array([0.9, 0.7, 0.5, 0.1, 0.0, -0.2, -0.4, -0.6]))
     strangers = Strangers(np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32), np.arange(8))
     found = levels(np.array([[1, 0]], np.float32), np.array([NOBODY]), strangers, POPULATION)
     before = NEAREST * KNOWN_BEFORE
-    assert found.mean[0] == pytest.approx((0.7 + 0.5 + before * 0.1) / (2 + before), abs=1e-6)
+    assert found.mean[0] == pytest.approx((0.9 + 0.7 + before * 0.1) / (2 + before), abs=1e-6)
     assert found.deviation[0] == pytest.approx(np.sqrt((2 * 0.1**2 + before * 0.04) / (2 + before)), abs=1e-6)
     without = levels(np.array([[1, 0]], np.float32), np.array([0]), strangers, POPULATION)
-    assert without.mean[0] == pytest.approx((0.5 + 0.1 + before * 0.1) / (2 + before), abs=1e-6)
+    assert without.mean[0] == pytest.approx((0.7 + 0.5 + before * 0.1) / (2 + before), abs=1e-6)
 
 
 def test_a_minority_is_held_against_its_like() -> None:
@@ -106,7 +107,7 @@ def test_population_gives_every_group_the_same_weight() -> None:
     near = np.array([[1, 0], [1, 0], [1, 0]], np.float32)
     far = np.array([[1, 0], [0, 1], [-1, 0]], np.float32)
     found = Population.measured([(near, np.arange(3)), (np.repeat(far, 2, axis=0), np.repeat(np.arange(3), 2))])
-    # The second of two strangers: 1 in the first group; -1, 0 and -1 in the second.
-    assert found.mean == pytest.approx((1 - 2 / 3) / 2, abs=1e-6)
-    with pytest.raises(CalibrationInvalid, match="three persons"):
-        Population.measured([(near, np.array([0, 0, 1]))])
+    # The nearest of two strangers: 1 in the first group, 0 in the second.
+    assert found.mean == pytest.approx(0.5, abs=1e-6)
+    with pytest.raises(CalibrationInvalid):
+        Population.measured([(near, np.zeros(3, np.int64))])
