@@ -230,8 +230,10 @@ def _chance(alert: Alert, other: Mapping[str, Any]) -> list[Reason]:
         )
     header = float(other.get("header_log_lr") or 0.0)
     if alert.kind.finding is AlertKind.DUPLICATE_RECORD and header:
-        said = "agree, as those of one person do" if header > 0 else "differ, as those of two persons do"
-        found.append(Reason(f"Sex and birth date of both records {said}.", "against" if header > 0 else "for"))
+        said = "one person" if header > 0 else "two persons"
+        found.append(
+            Reason(f"Sex and birth date, taken together, speak for {said}.", "against" if header > 0 else "for")
+        )
     return found
 
 
