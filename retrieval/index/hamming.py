@@ -11,11 +11,11 @@ from retrieval.codes import Code
 from retrieval.errors import CodeLengthMismatch, IndexInputInvalid
 from retrieval.index.growing import grown
 
-# Rows compared in one go: what is worked out from them (1.3 MiB) stays in the processor's cache.
+# Rows compared in one go: numpy pays for each call, and what a call leaves (1.1 MiB) is read again by the next.
 _BLOCK = 131_072
-# The first block is small: its k nearest are a bound that spares most later rows any work beyond the count.
-_FIRST_BLOCK = 2048
-# Lines of the table in which a block's distances are looked through.
+# The nearest are first found among a part of the rows: how near these are spares most others a closer look.
+_SHARES = (256, 16)
+# Lines of the table in which distances are looked through.
 _LINES = 16
 # A distance and an id in one number, so that one partition orders by distance and then by id.
 _ID_BITS = 48
@@ -55,8 +55,8 @@ class CodeHits:
 class CodeTable:
     """Codes in numbered rows, kept as columns of 64-bit words so that a scan reads memory in one sweep.
 
-    Memory: the codes, rounded up to 8 bytes, in arrays that grow by doubling, and 1.4 MiB to count in. Only one thread
-    may call: all scans count in the same memory.
+    Memory: the codes, rounded up to 8 bytes, in arrays that grow by doubling; once it was scanned, a byte a row (two
+    for codes of 255 bits and more) and 1.1 MiB to count in. Only one thread may call: all scans count in one memory.
 
     Args:
         code_bytes: length of a packed code, from 1.
@@ -65,7 +65,10 @@ class CodeTable:
     def __init__(self, code_bytes: int) -> None:
         self._bytes = code_bytes
         self._words = np.zeros((-(-code_bytes // 8), 1024), np.uint64)
-        self._counter = _Counter(code_bytes)
+        # Memory of its own to count in: fresh memory would cost as much as the counting.
+        self._differing = np.empty(_BLOCK, np.uint64)
+        self._of_word = np.empty(_BLOCK, np.uint8)
+        self._counts: Count = np.empty(1024, np.uint8 if 8 * code_bytes < 255 else np.uint16)
 
     @property
     def code_bytes(self) -> int:
@@ -94,10 +97,7 @@ class CodeTable:
 
         Source: P4, eq. 13.
         """
-        words = self._as_words(probe[None])[0]
-        blocks = (slice(low, min(low + _BLOCK, count)) for low in range(0, count, _BLOCK))
-        found = [self._counter.count(self._words[:, block], words).astype(np.int64) for block in blocks]
-        return np.concatenate([*found, np.zeros(0, np.int64)])
+        return self._count(probe, count).astype(np.int64)
 
     def nearest(
         self, probe: Code, ids: NDArray[np.int64], k: int, allowed: NDArray[np.bool_] | None = None
@@ -115,23 +115,45 @@ class CodeTable:
 
         Source: P4, eq. 13.
         """
-        words = self._as_words(probe[None])[0]
-        keys = np.zeros(0, np.int64)
-        edge = 8 * self._bytes
-        low, size = 0, min(max(_FIRST_BLOCK, 2 * k), _BLOCK)
-        while low < len(ids):
-            block = slice(low, min(low + size, len(ids)))
-            distances = self._counter.count(self._words[:, block], words)
-            hits = self._counter.within(edge, block.stop - low, None if allowed is None else allowed[block])
-            if len(hits):
-                keys = np.concatenate([keys, distances[hits].astype(np.int64) << _ID_BITS | ids[block][hits]])
-            if len(keys) > k:
-                # Distance and id are one number, so one partition finds the nearest, ties by id.
-                keys = np.partition(keys, k - 1)[:k]
-                edge = int(keys[k - 1] >> _ID_BITS)
-            low, size = block.stop, min(8 * size, _BLOCK)
+        counts = self._count(probe, len(ids))
+        if allowed is not None:
+            np.putmask(counts, ~allowed, np.iinfo(counts.dtype).max)
+        rows = _within(counts, self._edge(counts, k))
+        # Distance and id are one number, so one partition finds the nearest, ties by id.
+        keys = counts[rows].astype(np.int64) << _ID_BITS | ids[rows]
+        if len(keys) > k:
+            keys = np.partition(keys, k - 1)[:k]
         keys.sort()
-        return CodeHits(keys[:k] & _ID_MASK, keys[:k] >> _ID_BITS)
+        return CodeHits(keys & _ID_MASK, keys >> _ID_BITS)
+
+    def _count(self, probe: Code, count: int) -> Count:
+        """Differing bits (count,) of the first `count` rows; the next call overwrites them."""
+        words = self._as_words(probe[None]).T
+        self._counts = grown(self._counts, count)
+        for low in range(0, count, _BLOCK):
+            rows = slice(low, min(low + _BLOCK, count))
+            self._count_block(self._words[:, rows], words, self._counts[rows])
+        return self._counts[:count]
+
+    def _count_block(self, columns: NDArray[np.uint64], words: NDArray[np.uint64], counts: Count) -> None:
+        """Write into counts (n,) by how many bits n ≤ `_BLOCK` codes uint64 (words, n) differ from words (words, 1)."""
+        differing, of_word = self._differing[: len(counts)], self._of_word[: len(counts)]
+        np.bitwise_xor(columns[0], words[0], out=differing)
+        np.bitwise_count(differing, out=counts)
+        for column, word in zip(columns[1:], words[1:], strict=True):
+            np.bitwise_xor(column, word, out=differing)
+            np.bitwise_count(differing, out=of_word)
+            np.add(counts, of_word, out=counts)
+
+    def _edge(self, counts: Count, k: int) -> int:
+        """A distance that the `k` nearest do not exceed: that of the `k` nearest of a part of them."""
+        edge = 8 * self._bytes
+        for share in _SHARES:
+            part = counts[: len(counts) // share]
+            near = part[part <= edge]
+            if len(near) >= k:
+                edge = int(np.partition(near, k - 1)[k - 1])
+        return edge
 
     def _as_words(self, codes: Code) -> NDArray[np.uint64]:
         if codes.ndim != 2 or codes.shape[1] != self._bytes:
@@ -144,39 +166,12 @@ class CodeTable:
         return padded.view(np.uint64)
 
 
-class _Counter:
-    """Counts differing bits of one block in memory of its own: fresh memory would cost as much as the counting."""
-
-    def __init__(self, code_bytes: int) -> None:
-        self._differing = np.empty(_BLOCK, np.uint64)
-        self._counts = np.empty(_BLOCK, np.uint8)
-        # With room to fill up the last line of the table that `within` makes of it.
-        self._total: Count = np.empty(_BLOCK + _LINES, np.uint8 if 8 * code_bytes < 255 else np.uint16)
-        self._beyond = np.iinfo(self._total.dtype).max
-
-    def count(self, columns: NDArray[np.uint64], words: NDArray[np.uint64]) -> Count:
-        """Differing bits (n,) of n ≤ `_BLOCK` codes uint64 (words, n); the next call overwrites them."""
-        size = columns.shape[1]
-        differing, counts, total = self._differing[:size], self._counts[:size], self._total[:size]
-        np.bitwise_xor(columns[0], words[0], out=differing)
-        np.bitwise_count(differing, out=total)
-        for column, word in zip(columns[1:], words[1:], strict=True):
-            np.bitwise_xor(column, word, out=differing)
-            np.bitwise_count(differing, out=counts)
-            np.add(total, counts, out=total)
-        return total
-
-    def within(self, edge: int, size: int, allowed: NDArray[np.bool_] | None) -> NDArray[np.int64]:
-        """Which of the `size` codes counted last differ in `edge` bits at most, int64 (m,), of those allowed."""
-        columns = -(-size // _LINES)
-        total = self._total[: _LINES * columns]
-        total[size:] = self._beyond
-        if allowed is not None:
-            np.putmask(total[:size], ~allowed, self._beyond)
-        # Few blocks have more than some hits. The least of each column tells where, in one pass; to look at every code
-        # by itself would take as long as counting its bits.
-        table = total.reshape(_LINES, columns)
-        some = np.flatnonzero(np.minimum.reduce(table, axis=0) <= edge)
-        lines, at = np.divmod(np.flatnonzero(table[:, some] <= edge), max(len(some), 1))
-        found: NDArray[np.int64] = lines * columns + some[at]
-        return found
+def _within(counts: Count, edge: int) -> NDArray[np.int64]:
+    """Which of some distances are `edge` at most, int64 (m,), in no order."""
+    columns = len(counts) // _LINES
+    table = counts[: _LINES * columns].reshape(_LINES, columns)
+    # Few columns have any: the least of each tells which in one pass, faster than to ask every distance.
+    some = np.flatnonzero(np.minimum.reduce(table, axis=0) <= edge)
+    lines, at = np.divmod(np.flatnonzero(table[:, some] <= edge), max(len(some), 1))
+    rest = _LINES * columns + np.flatnonzero(counts[_LINES * columns :] <= edge)
+    return np.concatenate([lines * columns + some[at], rest])
