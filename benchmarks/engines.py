@@ -45,11 +45,12 @@ class Point:
 
 @dataclass(frozen=True)
 class Built:
-    """What an index cost: vectors in it, seconds and CPU seconds to build it, bytes of memory when it was done."""
+    """What an index cost: vectors in it, seconds, CPU seconds and threads to build it, bytes of memory at its end."""
 
     count: int
     seconds: float
     cpu_seconds: float
+    threads: int
     memory: int
 
 
@@ -212,7 +213,7 @@ def _build(name: str, folder: Path, options: IndexOptions) -> Built:
     vectors, kept = np.load(folder / "gallery.npy", mmap_mode="r"), place(name, folder)
     kept.mkdir(exist_ok=True)
     record = kept / _BUILT
-    done = Built(**json.loads(record.read_text())) if record.exists() else Built(0, 0.0, 0.0, 0)
+    done = Built(**json.loads(record.read_text())) if record.exists() else Built(0, 0.0, 0.0, 0, 0)
     if done.count == len(vectors):
         return done
     gc.collect()
@@ -229,7 +230,7 @@ def _build(name: str, folder: Path, options: IndexOptions) -> Built:
         if count % _KEPT_EVERY == 0 or count == len(vectors):
             del some
             gc.collect()
-            done = Built(count, seconds, cpu, anonymous_memory() - before)
+            done = Built(count, seconds, cpu, os.cpu_count() or 1, anonymous_memory() - before)
             engine.save(kept)
             record.write_text(json.dumps(asdict(done)))
     return done

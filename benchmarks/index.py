@@ -196,7 +196,7 @@ def _ratio(mine: float | None, other: float | None) -> float:
 
 def _rows(engine: Measured, size: int, conditions: str) -> Iterator[Row]:
     built = engine.built
-    yield Row("index", f"{engine.name}, build", built.seconds, "s", f"{conditions}, {os.cpu_count()} threads")
+    yield Row("index", f"{engine.name}, build", built.seconds, "s", f"{conditions}, {built.threads} threads")
     yield Row("index", f"{engine.name}, build, CPU time", built.cpu_seconds, "s", conditions)
     yield Row("index", f"{engine.name}, memory / raw vectors", built.memory / (size * DIM * 4), "ratio", conditions)
     for point in engine.points:
