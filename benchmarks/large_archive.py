@@ -21,16 +21,20 @@ from archive.states import ImageState
 from config.paths import data_dir
 from config.settings import load_settings
 from retrieval.calibration import Calibration, calibration_beside
-from retrieval.normalisation import Population, Strangers, levels, symmetric
+from retrieval.evaluation.pairs import make_pairs
+from retrieval.normalisation import Population
+from retrieval.training.calibrate import fit_calibration
 from retrieval.weights.card import find_weights, model_id_of, read_card
-from tests.calibrations import straight
 
 DIRECTIONS = 48
 SPREAD = 0.45
 _FIRST_DAY = datetime(2010, 1, 1, tzinfo=UTC)
+_FIRST_BIRTHDAY, _BIRTHDAYS = datetime(1930, 1, 1, tzinfo=UTC), 60 * 365
 _CHUNK = 5000
-# Images and pairs from which the calibration is worked out.
-_MEASURED = 5000
+# Persons on whom the calibration is fitted.
+CALIBRATED = 400
+# Share of entries of a second record's header that differ from the first's.
+HEADER_ERRORS = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +43,8 @@ class LargeArchive:
 
     Attributes:
         shown, filed: int64 (n,), the person shown and the patient's row under whom the image is filed.
+        born: by patient's row, sex and birth date in the header; a second record says what the first says, but for
+            errors.
         embedding: float32 (n, d), of unit length. code: uint8 (n, bits/8).
         misfiled: rows filed under another patient. doubled: persons whose last image is filed under a second record.
         again: rows with the pixels of an earlier row of another patient.
@@ -46,6 +52,7 @@ class LargeArchive:
 
     shown: NDArray[np.int64]
     filed: NDArray[np.int64]
+    born: list[tuple[str, str]]
     embedding: NDArray[np.float32]
     code: NDArray[np.uint8]
     misfiled: NDArray[np.int64]
@@ -58,7 +65,7 @@ def draw(images: int, dim: int, bits: int, errors: float, seed: int) -> LargeArc
     with a second record.
 
     People differ in 48 directions of the embedding, and an image adds 0.45 standard deviations of its own: cosines of
-    0.83 on average for one person and of 0 with a deviation of 0.14 for two.
+    0.83 on average for one person and of 0 with a deviation of 0.14 for two. Birth dates lie in 60 years.
     """
     rng = np.random.default_rng(seed)
     counts = np.minimum(rng.geometric(0.4, images), 8)
@@ -90,30 +97,29 @@ def draw(images: int, dim: int, bits: int, errors: float, seed: int) -> LargeArc
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     planes = rng.normal(size=(dim, bits)).astype(np.float32)
     code = np.packbits(vectors @ planes > 0, axis=1)
-    return LargeArchive(shown, filed, vectors, code, misfiled, doubled, again)
+    return LargeArchive(shown, filed, _born(rng, persons, doubled), vectors, code, misfiled, doubled, again)
 
 
-def fitted(drawn: LargeArchive, model_id: str, seed: int) -> Calibration:
-    """The log likelihood ratio of normalised cosines in this crowd: normal, as wide for one person as for two."""
-    rng = np.random.default_rng(seed)
-    some = rng.choice(len(drawn.shown), min(_MEASURED, len(drawn.shown)), replace=False)
-    population = Population.measured([(drawn.embedding[some], drawn.shown[some])])
-    strangers = Strangers.of(drawn.embedding, drawn.shown)
+def _born(rng: np.random.Generator, persons: int, doubled: NDArray[np.int64]) -> list[tuple[str, str]]:
+    """Sex and birth date by patient's row: of persons 0 to `persons`, then of the second records."""
+    sex = np.array(["F", "M"])[rng.integers(2, size=persons + 1)]
+    days = rng.integers(_BIRTHDAYS, size=persons + 1)
+    again = np.append(np.arange(persons + 1), doubled)
+    sex, days = sex[again], days[again]
+    wrong = (rng.random((2, len(again))) < HEADER_ERRORS) & (np.arange(len(again)) > persons)
+    sex[wrong[0]] = np.where(sex[wrong[0]] == "F", "M", "F")
+    days[wrong[1]] = rng.integers(_BIRTHDAYS, size=int(wrong[1].sum()))
+    dates = [f"{_FIRST_BIRTHDAY + timedelta(days=int(day)):%Y%m%d}" for day in days]
+    return list(zip(sex.tolist(), dates, strict=True))
 
-    def normalised(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
-        cosines = np.einsum("nd,nd->n", drawn.embedding[first], drawn.embedding[second])
-        sides = (levels(drawn.embedding[rows], drawn.shown[rows], strangers, population) for rows in (first, second))
-        return symmetric(cosines, *sides)
 
-    order = np.argsort(drawn.shown, kind="stable")
-    same = np.flatnonzero(drawn.shown[order][1:] == drawn.shown[order][:-1])[:_MEASURED]
-    one = normalised(order[same], order[same + 1])
-    first, second = rng.integers(0, len(drawn.shown), (2, 2 * _MEASURED))
-    differ = drawn.shown[first] != drawn.shown[second]
-    two = normalised(first[differ], second[differ])
-    slope = float(one.mean() - two.mean()) / float(two.var())
-    middle = float(one.mean() + two.mean()) / 2
-    return straight(model_id, drawn.code.shape[1] * 4, -slope * middle, slope, 0.0, -6.0, 18.0, population=population)
+def fitted(drawn: LargeArchive, model_id: str) -> Calibration:
+    """What `lungprint calibrate` fits on the persons of some images of this crowd."""
+    rows = np.flatnonzero(np.isin(drawn.shown, np.unique(drawn.shown)[:CALIBRATED]))
+    patients = np.unique(drawn.shown[rows], return_inverse=True)[1].astype(np.int64)
+    population = Population.measured([(drawn.embedding[rows], patients)])
+    pairs = make_pairs(drawn.embedding[rows], drawn.code[rows], patients, ["PA"] * len(rows), population=population)
+    return fit_calibration({"crowd": pairs}, {"crowd": 1.0}, model_id, drawn.code.shape[1] * 4, population)
 
 
 def file(drawn: LargeArchive, root: Path) -> None:
@@ -125,7 +131,7 @@ def file(drawn: LargeArchive, root: Path) -> None:
     for path in (shipped, shipped.with_suffix(".toml")):
         shutil.copy(path, weights.with_suffix(path.suffix))
     model_id = model_id_of(weights)
-    fitted(drawn, model_id, 0).save(calibration_beside(weights))
+    fitted(drawn, model_id).save(calibration_beside(weights))
     (root / "lungprint.toml").write_text(f'[encoder]\nweights = "{weights}"\n', encoding="utf-8")
     database = open_database(load_settings(root, environ={}), folder)
     database.migrate()
@@ -155,7 +161,7 @@ def sizes() -> tuple[int, int]:
 
 def _fill(connection: Connection, drawn: LargeArchive, model_id: str) -> None:
     patients = np.unique(drawn.filed).tolist()
-    _insert(connection, Patient, [_patient(number) for number in patients])
+    _insert(connection, Patient, [_patient(number, *drawn.born[number]) for number in patients])
     again = set(drawn.again.tolist())
     for start in range(0, len(drawn.filed), _CHUNK):
         rows = range(start, min(start + _CHUNK, len(drawn.filed)))
@@ -173,9 +179,8 @@ def _insert(connection: Connection, table: type[DeclarativeBase], rows: list[dic
     connection.execute(insert(table), rows)
 
 
-def _patient(number: int) -> dict[str, object]:
-    born = _FIRST_DAY - timedelta(days=365 * (20 + number * 7 % 60) + number % 365)
-    return {"id": number, "patient_id": f"P{number:07}", "birth_date": f"{born:%Y%m%d}", "sex": "FM"[number % 2]}
+def _patient(number: int, sex: str, birth_date: str) -> dict[str, object]:
+    return {"id": number, "patient_id": f"P{number:07}", "birth_date": birth_date, "sex": sex}
 
 
 def _study(row: int, patient: int) -> dict[str, object]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from retrieval.errors import EvidenceInvalid
 
@@ -22,6 +23,36 @@ class Header:
 
     sex: str = ""
     birth_date: str = ""
+
+
+_SAYS_NOTHING = Header()
+
+
+@dataclass(frozen=True)
+class Headers:
+    """The headers of many records.
+
+    Attributes:
+        known: by the number of a person; one that is missing says nothing.
+        error_rate: see `log_ratio`.
+    """
+
+    known: Mapping[int, Header] = field(default_factory=dict)
+    error_rate: float = 0.02
+
+    def of(self, person: int) -> Header:
+        """What is known of a person's record."""
+        return self.known.get(person, _SAYS_NOTHING)
+
+    def log_ratio(self, one: int, other: int) -> float:
+        """Evidence that the records of two persons are of one, see `log_ratio`."""
+        return log_ratio(self.of(one), self.of(other), self.error_rate)
+
+    @property
+    def highest(self) -> float:
+        """The most that two headers can say for one person."""
+        agreeing = Header("F", "19700101")
+        return log_ratio(agreeing, agreeing, self.error_rate)
 
 
 def log_ratio(one: Header, other: Header, error_rate: float) -> float:

@@ -12,6 +12,7 @@ from config.settings import Settings
 from retrieval.audit.gallery import AuditGallery, Rows
 from retrieval.audit.screen import Neighbours
 from retrieval.errors import AuditImpossible
+from retrieval.headers import Headers
 from retrieval.verdict import Verdict
 from workers.index_owner import Network
 from workers.match import ALERTS, Extent, finding_of, weigh
@@ -22,16 +23,24 @@ class Examiner:
 
     Args:
         neighbours: which rows are alike.
+        headers: of the persons of the gallery.
     """
 
     def __init__(
-        self, session: Session, network: Network, settings: Settings, gallery: AuditGallery, neighbours: Neighbours
+        self,
+        session: Session,
+        network: Network,
+        settings: Settings,
+        gallery: AuditGallery,
+        neighbours: Neighbours,
+        headers: Headers,
     ) -> None:
         self._session = session
         self._network = network
         self._settings = settings
         self._gallery = gallery
         self._neighbours = neighbours
+        self._headers = headers
         self._again = gallery.shown_before
         self._findings: dict[int, Finding] = {}
 
@@ -50,7 +59,8 @@ class Examiner:
         if probe is None or probe.model_id != self._network.model_id:
             raise AuditImpossible("The archive has changed while it was audited; start the audit again.")
         own = gallery.evidence_for(row, probe.person) if probe.is_labelled else gallery.instance[:0]
-        others = [gallery.evidence_for(row, person) for person in self.persons_alike(row)]
+        alike = self.persons_alike(row)
+        others = [gallery.evidence_for(row, person) for person in alike]
         found = weigh(
             self._network,
             self._settings,
@@ -60,6 +70,7 @@ class Examiner:
             stored.same_pixels(self._session, probe) if self._again[row] else None,
             gallery.persons - 1,
             gallery.strangers,
+            {person: self._headers.log_ratio(probe.person, person) for person in alike},
         )
         self._findings.pop(row, None)
         if found.verdict.kind in ALERTS:

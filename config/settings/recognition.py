@@ -75,5 +75,6 @@ class VerdictOptions(Section):
 class AuditOptions(Section):
     """The audit of the whole archive."""
 
+    min_probability: float = Field(ge=0.0, le=1.0)
     alerts_per_1000: float = Field(ge=0.0, le=1000.0)
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]

@@ -16,7 +16,9 @@ ADDING_UP = float(np.log(10.0))
 _STEPS = 50
 
 
-def least_ratio(rates: Rates, min_probability: float, persons: int, lowest: float, highest: float) -> float | None:
+def least_ratio(
+    rates: Rates, min_probability: float, persons: int, lowest: float, highest: float, log_header: float = 0.0
+) -> float | None:
     """The log likelihood ratio from which on a match with one other person may change a verdict.
 
     It is asked of `judge`, for an image without priors and for one that its priors contradict as loudly as they can.
@@ -25,6 +27,7 @@ def least_ratio(rates: Rates, min_probability: float, persons: int, lowest: floa
         min_probability: below it nothing is reported, in [0, 1].
         persons: other persons in the gallery, ≥ 1.
         lowest, highest: what the calibration can say of two images, `lowest` < `highest`.
+        log_header: what the headers of the two records say about their being one person's.
 
     Returns:
         between `lowest` and `highest`, in nats; None if in a gallery of this size no match of two images can.
@@ -32,7 +35,7 @@ def least_ratio(rates: Rates, min_probability: float, persons: int, lowest: floa
     contradicted = Person(0, np.array([lowest]))
 
     def names(ratio: float) -> bool:
-        match = (Person(1, np.array([ratio])),)
+        match = (Person(1, np.array([ratio]), log_header),)
         evidence = (Evidence(own, match, persons) for own in (None, contradicted))
         return any(judge(one, rates, min_probability).other is not None for one in evidence)
 

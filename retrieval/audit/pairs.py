@@ -54,6 +54,12 @@ class Pairs:
             np.concatenate([part.cosine for part in parts]),
         )
 
+    def each_once(self) -> Pairs:
+        """The same, sorted, without those that are there again."""
+        keys = self.first.astype(np.int64) << 32 | self.second
+        kept = np.unique(keys, return_index=True)[1]
+        return Pairs(self.first[kept], self.second[kept], self.cosine[kept])
+
 
 @dataclass(frozen=True, eq=False)
 class Scale:
@@ -143,7 +149,7 @@ class PairScan:
                 block = self._on_device(rows)
                 for column in range(rows.start, len(self._embedding), COLUMNS):
                     columns = slice(column, min(column + COLUMNS, len(self._embedding)))
-                    found.append(self._exact(*self._alike(block, rows, columns)))
+                    found.append(self.among(*self._alike(block, rows, columns)))
                     if sum(map(len, found)) > MOST_PAIRS_AN_IMAGE * ROWS:
                         raise AuditImpossible(
                             f"More than {MOST_PAIRS_AN_IMAGE} images of others look like each image, so the "
@@ -156,6 +162,17 @@ class PairScan:
         pairs = Pairs.joined(found)
         order = np.lexsort((pairs.second, pairs.first))
         return Pairs(pairs.first[order], pairs.second[order], pairs.cosine[order])
+
+    def among(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Pairs:
+        """Those pairs of rows int64 (n,), first < second, of two persons, that are alike enough, in their order."""
+        chunks = [slice(start, start + _EXACT_AT_ONCE) for start in range(0, len(first), _EXACT_AT_ONCE)]
+        parts = [_dots(self._embedding, first[chunk], second[chunk]) for chunk in chunks]
+        cosine = np.concatenate(parts) if parts else np.zeros(0)
+        slope, offset = self._scale.slope, self._scale.offset
+        kept = cosine * (slope[first] + slope[second]) - (offset[first] + offset[second]) >= self._floor
+        return Pairs(
+            first[kept].astype(np.int32), second[kept].astype(np.int32), np.clip(cosine[kept], -1, 1).astype(np.float32)
+        )
 
     def _on_device(self, rows: slice) -> torch.Tensor:
         return torch.from_numpy(self._embedding[rows]).to(self._device, self._type)
@@ -192,16 +209,6 @@ class PairScan:
         steepest = np.where(mine > least, slope[columns].max(), slope[columns].min())
         needed = (slope[rows] * mine + steepest * least) / (slope[rows] + steepest)
         return np.asarray(needed - ERROR[self._type] - 1e-6, np.float32)
-
-    def _exact(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Pairs:
-        chunks = [slice(start, start + _EXACT_AT_ONCE) for start in range(0, len(first), _EXACT_AT_ONCE)]
-        parts = [_dots(self._embedding, first[chunk], second[chunk]) for chunk in chunks]
-        cosine = np.concatenate(parts) if parts else np.zeros(0)
-        slope, offset = self._scale.slope, self._scale.offset
-        kept = cosine * (slope[first] + slope[second]) - (offset[first] + offset[second]) >= self._floor
-        return Pairs(
-            first[kept].astype(np.int32), second[kept].astype(np.int32), np.clip(cosine[kept], -1, 1).astype(np.float32)
-        )
 
 
 def _dots(embedding: NDArray[np.float32], first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:

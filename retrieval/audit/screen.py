@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from retrieval.audit.gallery import AuditGallery, Rows
 from retrieval.audit.pairs import Pairs
 from retrieval.comparison import Comparer
+from retrieval.headers import Headers
 from retrieval.normalisation import Levels
 from retrieval.verdict import Evidence, Person, Rates, VerdictKind, judge
 
@@ -56,12 +57,14 @@ def suspects(
     rates: Rates,
     min_probability: float,
     known: Levels,
+    headers: Headers,
 ) -> Iterator[bool]:
     """Judge every image as if it had come last, with all images of everybody it is alike.
 
     Args:
         min_probability: in [0, 1]; less probable suspicions are no suspicion.
         known: of each image of the gallery, see `AuditGallery.levels`.
+        headers: of the persons of the gallery.
 
     Yields:
         for each row in order whether anything speaks against it.
@@ -71,7 +74,7 @@ def suspects(
         ratios = _log_ratios(gallery, comparer, known, to_judge)
         ends = np.cumsum([len(one.compared) for one in to_judge])
         for one, ratio in zip(to_judge, np.split(ratios, ends[:-1]), strict=True):
-            evidence = one.evidence(ratio, gallery.persons - 1)
+            evidence = one.evidence(ratio, gallery.persons - 1, headers)
             yield evidence is not None and judge(evidence, rates, min_probability).kind not in QUIET
 
 
@@ -96,14 +99,17 @@ class _ToJudge:
         """All rows that it is compared with, own first."""
         return np.concatenate([self.own, *self.others.values()]) if self.others else self.own
 
-    def evidence(self, log_ratios: NDArray[np.float64], other_persons: int) -> Evidence | None:
+    def evidence(self, log_ratios: NDArray[np.float64], other_persons: int, headers: Headers) -> Evidence | None:
         """What its comparisons, in the order of `compared`, come to; None if there are none."""
         if not len(log_ratios):
             return None
         parts = np.split(log_ratios, np.cumsum([len(self.own), *map(len, self.others.values())])[:-1])
         return Evidence(
             own=Person(self.person, parts[0]) if len(self.own) else None,
-            others=tuple(Person(number, part) for number, part in zip(self.others, parts[1:], strict=True)),
+            others=tuple(
+                Person(number, part, headers.log_ratio(self.person, number))
+                for number, part in zip(self.others, parts[1:], strict=True)
+            ),
             other_persons=other_persons,
         )
 

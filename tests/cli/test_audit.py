@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from archive.database import Database
 from archive.links import Author, deny
-from archive.models import Alert, Instance
+from archive.models import Alert, Instance, Patient
 from archive.review import dispose
 from archive.states import AlertKind, AlertState, ImageState, Role
 from cli.audit import command
@@ -103,6 +103,52 @@ def test_without_alerts_it_only_reports(folder: DataDir, database: Database, arc
     assert {row["alert"] for row in answer["findings"]} == {None}
     with database.read() as session:
         assert session.query(Alert).count() == 0
+
+
+def born(database: Database, **days: str) -> None:
+    """Give patients birth dates and the sex F."""
+    with database.write() as session:
+        for patient in session.query(Patient).filter(Patient.patient_id.in_(days)):
+            patient.birth_date, patient.sex = days[patient.patient_id], "F"
+
+
+def record_of(answer: dict[str, Any]) -> float:
+    """How probable the second record is by an audit; 0 if it does not report it."""
+    by_kind = {row["kind"]: float(row["probability"]) for row in answer["findings"]}
+    return by_kind.get("audit_duplicate_record", 0.0)
+
+
+def test_birth_dates_speak_for_and_against_a_second_record(
+    folder: DataDir, database: Database, archive: dict[str, int]
+) -> None:
+    with database.write() as session:
+        Crowd(spread=0.2, day=2).take(session, 5, label="AB-5", state=ImageState.MATCHED)
+    unknown = record_of(found(folder, "--no-alerts"))
+    born(database, P5="19510203", **{"AB-5": "19510203"})
+    agreeing = record_of(found(folder, "--no-alerts"))
+    born(database, **{"AB-5": "19801117"})
+    differing = record_of(found(folder, "--no-alerts"))
+    assert agreeing > unknown > differing
+
+
+def test_two_records_of_one_birth_date_are_compared_however_little_alike(
+    folder: DataDir, database: Database, archive: dict[str, int]
+) -> None:
+    before = found(folder, "--no-alerts")
+    born(database, P1="19510203", P2="19510203")
+    after = found(folder, "--no-alerts")
+    assert after["pairs"] == before["pairs"] + IMAGES * IMAGES
+    assert after["findings"] == before["findings"]
+
+
+def test_what_is_less_probable_than_the_option_asks_for_is_no_finding(
+    folder: DataDir, database: Database, archive: dict[str, int]
+) -> None:
+    kinds = {row["kind"]: row["probability"] for row in found(folder, "--no-alerts")["findings"]}
+    least = kinds["audit_duplicate_record"]
+    (folder.root / "lungprint.toml").write_text(f"[audit]\nmin_probability = {least + 1e-9:.12f}\n", encoding="utf-8")
+    again = {row["kind"] for row in found(folder, "--no-alerts")["findings"]}
+    assert again == {kind for kind, probability in kinds.items() if probability > least}
 
 
 def test_people_get_a_table_and_a_summary(folder: DataDir, archive: dict[str, int]) -> None:

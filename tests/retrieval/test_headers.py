@@ -5,7 +5,7 @@ import math
 import pytest
 
 from retrieval.errors import EvidenceInvalid
-from retrieval.headers import Header, log_ratio
+from retrieval.headers import Header, Headers, log_ratio
 
 BIRTHDAYS = 60 * 365.25
 
@@ -23,6 +23,14 @@ BIRTHDAYS = 60 * 365.25
 def test_weights_by_hand_and_a_missing_entry_says_nothing(one: Header, other: Header, expected: float) -> None:
     assert log_ratio(one, other, 0.02) == pytest.approx(expected)
     assert log_ratio(other, one, 0.02) == pytest.approx(expected)
+
+
+def test_records_are_compared_by_number_and_an_unknown_one_says_nothing() -> None:
+    one, other = Header("F", "19700131"), Header("M", "19700131")
+    headers = Headers({1: one, 2: other, 3: one}, 0.05)
+    assert headers.log_ratio(1, 2) == log_ratio(one, other, 0.05)
+    assert headers.log_ratio(1, 3) == headers.highest > headers.log_ratio(1, 2)
+    assert headers.log_ratio(1, -7) == 0.0
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.5, math.nan])

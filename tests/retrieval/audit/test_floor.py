@@ -39,6 +39,12 @@ def test_a_larger_gallery_asks_for_more() -> None:
     assert np.diff(found) == pytest.approx([math.log(10)] * 2, abs=0.01)
 
 
+def test_headers_that_agree_ask_for_less() -> None:
+    alone, beside = (least_ratio(RATES, LEAST, 10_000, -4.0, 30.0, said) for said in (0.0, 10.0))
+    assert alone is not None and beside is not None and beside < alone - 9.0
+    assert least_ratio(RATES, LEAST, 1_000_000, -4.0, 8.0, 10.0) is not None
+
+
 def test_where_no_match_can_name_anybody_there_is_no_threshold() -> None:
     assert least_ratio(RATES, LEAST, 1_000_000, -4.0, 8.0) is None
 

@@ -13,6 +13,7 @@ from retrieval.audit.pairs import Pairs
 from retrieval.audit.screen import Neighbours, suspects
 from retrieval.audit.settle import settle
 from retrieval.errors import AuditImpossible
+from retrieval.headers import Header, Headers
 from retrieval.normalisation import levels
 from retrieval.verdict import Evidence, Person, Rates, Verdict, VerdictKind, judge
 from tests.people import NETWORK, Crowd
@@ -71,10 +72,11 @@ class Judge:
         return self.neighbours.persons(self.gallery, row)
 
 
-def suspected(gallery: AuditGallery, neighbours: Neighbours) -> list[int]:
+def suspected(gallery: AuditGallery, neighbours: Neighbours, headers: Headers | None = None) -> list[int]:
     comparer = NETWORK.comparer
     known = levels(gallery.embedding, gallery.person, None, comparer.calibration.population)
-    return [i for i, is_one in enumerate(suspects(gallery, neighbours, comparer, RATES, LEAST, known)) if is_one]
+    judged = suspects(gallery, neighbours, comparer, RATES, LEAST, known, headers or Headers())
+    return [i for i, is_one in enumerate(judged) if is_one]
 
 
 def findings(gallery: AuditGallery) -> dict[int, tuple[VerdictKind, int | None]]:
@@ -152,6 +154,16 @@ def test_two_records_of_one_person_are_found_from_either_side() -> None:
         19: (VerdictKind.DUPLICATE_RECORD, 7),
         20: (VerdictKind.DUPLICATE_RECORD, 99),
     }
+
+
+def test_headers_that_differ_speak_against_a_second_record() -> None:
+    shown, filed = crowd_of(40, 4)
+    filed = [99 if row in (26, 27) else person for row, person in enumerate(filed)]
+    gallery = gallery_of(shown, filed)
+    neighbours = all_pairs(gallery)
+    born = {7: Header("F", "19500203"), 99: Header("F", "19500203")}
+    assert suspected(gallery, neighbours, Headers(born)) == suspected(gallery, neighbours) == [24, 25, 26, 27]
+    assert suspected(gallery, neighbours, Headers(born | {99: Header("M", "19881117")})) == []
 
 
 def test_the_order_of_the_suspects_does_not_matter() -> None:
