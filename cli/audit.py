@@ -131,5 +131,6 @@ def _show(outcome: Outcome, rows: list[Row]) -> None:
     if outcome.floor is None and outcome.persons > 1:
         click.echo(
             f"Among {outcome.persons} patients no likeness of two images is strong enough, by this calibration, to "
-            "name another patient; only images unlike their own patient's were looked for, and pixels filed twice."
+            "name another patient by themselves; images unlike their own patient's were looked for, pixels filed "
+            "twice, and second records of one birth date."
         )
