@@ -14,6 +14,7 @@ import torch
 from retrieval.codes import pack
 from retrieval.errors import DeviceFailed, ImageNotUsable
 from retrieval.gate import GateReading
+from retrieval.memory import keep_freed_memory
 from retrieval.networks.input import network_input
 from retrieval.preprocess import PREPARED_SIZE
 from retrieval.runtime import BATCH, Forward, computes_bfloat16, is_device_failure, place_of
@@ -87,6 +88,8 @@ class Encoder:
     ) -> Encoder:
         """Load a shipped network by name, or one of your own by path.
 
+        On a CPU, the process keeps the memory that it frees from now on, see `keep_freed_memory`.
+
         Args:
             name_or_path: see `retrieval.weights.find_weights`.
             device: `auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:1`, ...
@@ -99,6 +102,8 @@ class Encoder:
         if threads is not None:
             torch.set_num_threads(threads)
         place = place_of(device)
+        if place.type == "cpu":
+            keep_freed_memory()
         half = computes_bfloat16(place) if precision == "auto" else precision == "bf16"
         return cls(load_weights(name_or_path), place, half)
 
