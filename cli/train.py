@@ -55,6 +55,12 @@ class _Stop:
 @click.option("--pairs", type=click.Path(path_type=Path), help="Pair list to learn from; see `lungprint dataset`.")
 @click.option("--device", help="cpu, cuda, cuda:1, ...; default: what CONFIG says.")
 @click.option("--export", "target", type=click.Path(file_okay=False, path_type=Path), help="Folder for the weights.")
+@click.option(
+    "--refit",
+    type=click.Path(path_type=Path),
+    metavar="WEIGHTS",
+    help="Train nothing: fit the regional network and the calibration of these weights anew; needs --export.",
+)
 @click.option("--sweep-margin", metavar="FROM:TO:STEP", help="Try margins, one short run each, and tell the best.")
 @click.option("--sweep-steps", type=click.IntRange(1), help="Steps of each short run; default: a tenth of CONFIG's.")
 @json_option
@@ -78,8 +84,12 @@ def command(ctx: click.Context, /, **options: Any) -> None:
       lungprint train mobilenet_v2 --data manifest.csv --run runs/first --export weights
       lungprint train site --from-archive --run runs/site --export weights/site
       lungprint train p1_contrastive --data manifest.csv --run runs/p1 --sweep-margin 0.1:1.0:0.1
+      lungprint train mobilenet_v2_stage3 --data manifest.csv --run runs/refit --refit default --export weights
     """
     config, sources = _prepared(ctx, options)
+    if options["refit"]:
+        _refit(config, sources, options)
+        return
     done = _sweep(config, sources, options) if options["sweep_margin"] else _train(config, sources, options)
     ctx.exit(ExitCode.OK if done else ExitCode.NOTHING)
 
@@ -87,6 +97,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 def _prepared(ctx: click.Context, options: dict[str, Any]) -> tuple[TrainingConfig, Sources]:
     if bool(options["manifest"]) == options["from_archive"]:
         raise click.UsageError("Name the images with --data or with --from-archive, one of the two.", ctx)
+    if options["refit"] and (options["sweep_margin"] or not options["target"]):
+        raise click.UsageError("--refit needs --export and knows no sweep.", ctx)
     if options["sweep_margin"] and options["target"]:
         raise click.UsageError("A sweep exports no weights; train with the best margin first.", ctx)
     # Here, not above: torch takes seconds to import, and `--help` should not.
@@ -150,6 +162,17 @@ def _train(config: TrainingConfig, sources: Sources, options: dict[str, Any]) ->
     if exported is not None:
         click.echo(f"weight file: {exported}")
     return True
+
+
+def _refit(config: TrainingConfig, sources: Sources, options: dict[str, Any]) -> None:
+    from retrieval.training.run import refit_weights
+
+    with redirect_stdout(sys.stderr):
+        path = refit_weights(config, options["refit"], sources, options["target"])
+    if options["as_json"]:
+        print_json({"exported": str(path)})
+    else:
+        click.echo(f"weight file: {path}")
 
 
 def _sweep(config: TrainingConfig, sources: Sources, options: dict[str, Any]) -> bool:

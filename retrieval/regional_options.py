@@ -14,6 +14,8 @@ class RegionalOptions:
     Attributes:
         backbone: torchvision's name. stages: how many of its first stages are the trunk.
         regions, window: see `RegionPool`. dim: length of its embedding. size: side of the images it sees, pixels.
+        aligned: whether it lays images onto a mean chest first, see `Atlas`.
+        share: of its cosine in the cosine of two embeddings, in (0, 1); the rest is the trained network's.
 
     Raises:
         ConfigInvalid: a value is out of range.
@@ -25,8 +27,12 @@ class RegionalOptions:
     window: float = 0.4
     dim: int = 256
     size: int = 320
+    aligned: bool = False
+    share: float = 0.5
 
     def __post_init__(self) -> None:
         for key in ("stages", "dim", "size"):
             if getattr(self, key) < 1:
                 raise ConfigInvalid(f"{key} must be at least 1, not {getattr(self, key)}.")
+        if not 0 < self.share < 1:
+            raise ConfigInvalid(f"share must be above 0 and below 1, not {self.share}.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -14,8 +16,8 @@ from retrieval.networks.regional import RegionalNetwork
 class Recogniser(nn.Module):
     """An attention-hash network, and beside it a regional network if there is one.
 
-    The embedding has two parts of equal weight: one sees what there is in the whole image, one which rib runs where.
-    Each is L2-normalised, so the cosine of two embeddings is the mean of the parts' cosines.
+    The embedding has two parts: one sees what there is in the whole image, one which rib runs where. Each has a fixed
+    length, so the cosine of two embeddings is the mean of the parts' cosines, weighed by `RegionalOptions.share`.
 
     Args:
         whole: gives code, attention and findings, and the last part of the embedding. size: side of the images it
@@ -39,5 +41,9 @@ class Recogniser(nn.Module):
         outputs: Outputs = self.whole(resized(images, self.size))
         if self.regional is None:
             return outputs
-        regional = self.regional(resized(images, self.regional.options.size))
-        return outputs._replace(embedding=functional.normalize(torch.cat([regional, outputs.embedding], dim=1), dim=1))
+        options = self.regional.options
+        parts = [
+            math.sqrt(options.share) * self.regional(resized(images, options.size)),
+            math.sqrt(1 - options.share) * outputs.embedding,
+        ]
+        return outputs._replace(embedding=functional.normalize(torch.cat(parts, dim=1), dim=1))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from retrieval.networks.atlas import Atlas
 from retrieval.networks.backbone import Backbone
 from retrieval.networks.regions import RegionPool
 from retrieval.regional_options import RegionalOptions
@@ -15,6 +16,9 @@ from retrieval.regional_options import RegionalOptions
 
 class RegionalNetwork(nn.Module):
     """First stages of a backbone, means over overlapping regions of their map, and one linear layer.
+
+    If it is `aligned`, each image is laid onto a mean chest before, so that the regions show the same ribs whoever
+    positioned the patient.
 
     The trunk stays close to what it learned from photographs of everything: edges and textures, which is what ribs and
     clavicles are made of. Only the linear layer has to know persons, and it is fitted in closed form, see
@@ -41,6 +45,7 @@ class RegionalNetwork(nn.Module):
         backbone = Backbone(options.backbone, split=options.stages)
         self.trunk = backbone.shallow
         self.pool = RegionPool(options.regions, options.window)
+        self.atlas = Atlas() if options.aligned else None
         self.identity = nn.Linear(backbone.shallow_channels * options.regions**2, options.dim)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -53,5 +58,6 @@ class RegionalNetwork(nn.Module):
         """What the linear layer is given: float32 (n, channels·regions²)."""
         # Always in float32: the layer reads differences that are smaller than what bfloat16 rounds away.
         with torch.autocast(images.device.type, enabled=False):
-            pooled: Tensor = self.pool(self.trunk((images.float() - self.mean) / self.std))
+            seen = images.float() if self.atlas is None else self.atlas(images.float())
+            pooled: Tensor = self.pool(self.trunk((seen - self.mean) / self.std))
         return pooled

@@ -12,6 +12,7 @@ from retrieval.data.manifest import ImageRow, Split
 from retrieval.encoder import Encoder
 from retrieval.errors import ConfigInvalid
 from retrieval.evaluation.encodings import encode_all, pairs_by_kind
+from retrieval.gate import Gate
 from retrieval.networks import AttentionHashNetwork, Recogniser, RegionalNetwork
 from retrieval.training.build import averaged_network, blend
 from retrieval.training.calibrate import fit_calibration
@@ -22,7 +23,7 @@ from retrieval.training.kinds import SHARES, by_kind
 from retrieval.training.material import frontal_rows
 from retrieval.training.regional import fit_regional
 from retrieval.training.verification import fit_verification
-from retrieval.weights import model_id_of, store_weights
+from retrieval.weights import find_weights, load_weights, model_id_of, store_weights
 
 
 def export(
@@ -58,6 +59,54 @@ def export(
         blend(whole, averaged_network(config, earlier), config.earlier_share)
     network = Recogniser(whole, config.network_size, _regional(config, whole, trunk, train, cache))
     gate = fit_gate(whole, config.network_size, gate_material(train, val, cache, config.seed))
+    return _write(config, network, gate, (train, val), cache, folder)
+
+
+def refit(
+    config: TrainingConfig, weights: Path, manifest: Path, cache: Path, folder: Path, trunk: Path | None = None
+) -> Path:
+    """Fit the regional network, the verification head and the calibration of a weight file anew; write it to `folder`.
+
+    Its trained network, hash code and gate stay as they are. For the rest see `export`.
+
+    Args:
+        weights: file or name of a shipped one. trunk: what the regional network starts from; `weights` if None.
+
+    Raises:
+        ConfigInvalid: the configuration asks for no regional network, or for another network than the file's.
+        WeightsNotUsable: there is no such file, or it is broken.
+    """
+    loaded = load_weights(weights)
+    network, card = config.network, loaded.card
+    wanted = (network.backbone, network.embedding_dim, network.bits, network.mean, network.std, config.network_size)
+    if config.regional is None or wanted != (
+        card.backbone,
+        card.embedding_dim,
+        card.bits,
+        card.mean,
+        card.std,
+        card.input_size,
+    ):
+        raise ConfigInvalid(
+            f"The configuration {config.name} describes no regional network, or not the network of {weights}; take the "
+            "one that it was trained with."
+        )
+    train, val = (frontal_rows(manifest, config, split) for split in (Split.TRAIN, Split.VAL))
+    whole = loaded.network.whole
+    regional = _regional(config, whole, trunk or find_weights(weights), train, cache)
+    return _write(config, Recogniser(whole, card.input_size, regional), loaded.gate, (train, val), cache, folder)
+
+
+def _write(
+    config: TrainingConfig,
+    network: Recogniser,
+    gate: Gate,
+    rows: tuple[Sequence[ImageRow], Sequence[ImageRow]],
+    cache: Path,
+    folder: Path,
+) -> Path:
+    """Write weights and card, then what is fitted on their encodings of training and validation patients."""
+    train, val = rows
     path = folder / f"{config.name}.safetensors"
     folder.mkdir(parents=True, exist_ok=True)
     store_weights(path, network, gate)
@@ -128,7 +177,8 @@ def _regional_card(config: TrainingConfig) -> tuple[str, ...]:
     return (
         "[regional]",
         f'backbone = "{options.backbone}"',
-        *(f"{key} = {getattr(options, key)}" for key in ("stages", "regions", "window", "dim", "size")),
+        *(f"{key} = {getattr(options, key)}" for key in ("stages", "regions", "window", "dim", "size", "share")),
+        f"aligned = {str(options.aligned).lower()}",
         "",
     )
 

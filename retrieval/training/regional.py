@@ -1,4 +1,4 @@
-"""Fit the regional network: a trunk that mostly keeps what it was given, and a layer found in closed form.
+"""Fit the regional network: a mean chest, a trunk that mostly keeps what it was given, a layer found in closed form.
 
 Ribs, clavicles and hila are seen sharply by the middle of a network that was never shown a chest; what is missing is
 which of it belongs to the person. Linear discriminant analysis reads that off in minutes, and from few patients better
@@ -21,6 +21,7 @@ from retrieval.data.manifest import ImageRow
 from retrieval.errors import ConfigInvalid, WeightsNotUsable
 from retrieval.networks import AttentionHashNetwork, Backbone, RegionalNetwork
 from retrieval.networks.input import network_input
+from retrieval.training.atlas import fit_atlas
 from retrieval.training.config import RegionalConfig
 from retrieval.training.discriminant import discriminant
 from retrieval.training.kinds import kind_of
@@ -67,6 +68,8 @@ def fit_regional(
         _blend(network, trained)
     rng = np.random.default_rng(seed)
     kinds = np.array([kind_of(row) for row in rows])
+    if network.atlas is not None:
+        network.atlas = fit_atlas(images, kinds)
     _settle(network, images[_even_sample(kinds, _SETTLING, rng)])
     chosen = _chosen(rows, kinds, config.single, rng)
     patients = np.unique([rows[i].patient for i in chosen], return_inverse=True)[1].astype(np.int64)

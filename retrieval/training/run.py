@@ -78,6 +78,18 @@ def export_run(trainer: Trainer, sources: Sources, folder: Path) -> Path:
     return export(config, trainer.exported, sources.manifest, sources.cache, folder, earlier, trunk)
 
 
+def refit_weights(config: TrainingConfig, weights: Path, sources: Sources, folder: Path) -> Path:
+    """Fit what is not trained of a weight file anew, see `retrieval.training.export.refit`; returns the new file.
+
+    Raises:
+        ConfigInvalid, ManifestInvalid, WeightsNotUsable: a source is missing or does not fit.
+    """
+    from retrieval.training.export import refit
+
+    _check_files(sources)
+    return refit(config, weights, sources.manifest, sources.cache, folder, sources.backbone_weights)
+
+
 def _check_files(sources: Sources) -> None:
     if not sources.manifest.is_file():
         raise ManifestInvalid(f"There is no manifest {sources.manifest}.")

@@ -49,7 +49,7 @@ def find_weights(name_or_path: str | Path) -> Path:
         WeightsNotUsable: there is none.
     """
     path = Path(name_or_path)
-    name = DEFAULT_NAME if name_or_path == "default" else name_or_path
+    name = DEFAULT_NAME if str(name_or_path) == "default" else name_or_path
     for candidate in (path, _FOLDER / f"{name}.safetensors"):
         if candidate.is_file():
             return candidate

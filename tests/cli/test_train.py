@@ -159,6 +159,38 @@ def test_the_stages_of_the_shipped_weights_run_one_after_the_other_and_are_expor
     encoded = encoder.encode(np.stack([prepare(toy_images(1, seed=5)[0, 0] / np.float32(255))]))
     assert np.isclose(np.linalg.norm(encoded.embedding[0]), 1, atol=1e-5)
     assert Calibration.load(calibration_beside(weights)).model_id == encoder.model_id
+    refitted_weights_keep_what_was_trained(data, tmp_path, weights, imagenet)
+
+
+def refitted_weights_keep_what_was_trained(data: list[str], folder: Path, weights: Path, imagenet: Path) -> None:
+    """`--refit` on the weights of the last stage, with regions of another size."""
+    config = miniature("mobilenet_v2_stage3")
+    assert config.regional is not None
+    other = folder / "refit.toml"
+    other.write_text(dump_config(replace(config, regional=replace(config.regional, regions=3))), encoding="utf-8")
+    options = [other, *data, "--run", folder / "refit", "--refit", weights, "--backbone-weights", imagenet]
+    code, output = train(*options, "--export", folder / "refitted", "--json")
+    assert code == ExitCode.OK
+    refitted = Path(json.loads(output[output.index("{") :])["exported"])
+    before, after = load_file(weights), load_file(refitted)
+    kept = [key for key in before if key.startswith(("network.", "gate."))]
+    assert all(torch.equal(before[key], after[key]) for key in kept)
+    regional = read_card(refitted).regional
+    assert regional is not None and (regional.regions, regional.aligned) == (3, True)
+    assert after["regional.identity.weight"].shape != before["regional.identity.weight"].shape
+    assert Calibration.load(calibration_beside(refitted)).model_id == Encoder.load(refitted, "cpu", "fp32").model_id
+
+
+def test_a_refit_of_another_network_says_which_configuration_to_take(data: list[str], tmp_path: Path) -> None:
+    config = toy_config(tmp_path, steps=2, more="[regional]\ndim = 8")
+    with pytest.raises(ConfigInvalid, match="not the network of default"):
+        train(config, *data, "--run", tmp_path / "run", "--refit", "default", "--export", tmp_path / "weights")
+
+
+def test_a_refit_needs_a_folder_for_its_weights(data: list[str], tmp_path: Path) -> None:
+    code, output = train("mobilenet_v2_stage3", *data, "--run", tmp_path / "run", "--refit", "default")
+    assert code == ExitCode.USAGE
+    assert "--refit needs --export" in output
 
 
 def shapes(weights: Path) -> dict[str, torch.Size]:

@@ -45,3 +45,14 @@ def test_patients_with_one_image_teach_nothing() -> None:
     features, _ = people(10, 1)
     with pytest.raises(ManifestInvalid, match="two images"):
         discriminant(features, np.arange(10), np.full(10, "adult"), 2)
+
+
+def test_what_sets_kinds_apart_tells_nobody_from_others() -> None:
+    features, patients = people(60, 4)
+    kinds = np.where(patients < 30, "adult", "child")
+    away = np.array([3.0, 4.0, 0.0, 0.0])
+    features += np.where(patients < 30, -1.0, 1.0)[:, None] * away
+    means = np.stack([features[kinds == kind].mean(axis=0) for kind in ("adult", "child")])
+    centre, directions = discriminant(features, patients, kinds, 2)
+    assert np.allclose(centre, means.mean(axis=0))
+    assert np.allclose((means[1] - means[0]) @ directions, 0, atol=1e-9)

@@ -1,0 +1,175 @@
+"""Lays each chest onto a mean chest before it is read: a rib then lies in the same place in all images of a person."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+# Side of the squares in which structure is seen, in pixels.
+SIDE = 64
+# Side and Gaussian width, both in pixels, of what is registered in turn: outlines first; and steps at each.
+LEVELS = ((32, 2.5), (32, 1.5), (64, 2.0))
+STEPS = 8
+# Width of the neighbourhood whose brightness and contrast are taken out, in pixels.
+_LOCAL = 10.0
+# How far images usually lie from the mean: log of both scales, radians, shares of half the side.
+_USUAL = (0.15, 0.15, 0.08, 0.15, 0.15)
+_HOLD = 0.02
+# The middle of the chest counts most; width as a share of half the side.
+_MIDDLE = 0.5
+_LONGEST_STEP = 0.1
+
+
+class Atlas(nn.Module):
+    """A mean chest and the registration onto it: each axis scaled, turned, shifted; never sheared, never bent.
+
+    What is registered is structure, not brightness: the small square minus its local mean over its local deviation. Its
+    correlation with the mean chest, under a window on the middle, is maximised by Gauss-Newton steps from coarse to
+    fine; a prior holds an image that shows little near where it was.
+
+    The mean chest is a buffer, and zero until it is found by `retrieval.training.atlas`.
+
+    Source: Evangelidis and Psarakis, "Parametric image alignment using enhanced correlation coefficient maximization",
+    2008, eq. 6 (forward additive), here with a Gaussian prior on the parameters.
+    """
+
+    mean_chest: Tensor
+    _stiffness: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean_chest", torch.zeros(1, 1, SIDE, SIDE))
+        self.register_buffer("_stiffness", 2 * _HOLD / torch.tensor(_USUAL) ** 2, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Lay images float32 (n, 1, h, w) onto the mean chest: the same shape, 0 beyond an image's edges."""
+        return laid(images, self.poses(structure(images)))
+
+    def poses(self, structures: Tensor) -> Tensor:
+        """Where the mean chest lies in each image.
+
+        Args:
+            structures: float32 (n, 1, 64, 64), see `structure`.
+
+        Returns:
+            float32 (n, 5): log of the scale across and down, angle in radians, shift across and down as a share of half
+            the side. Zeros if the image lies as the mean does.
+        """
+        poses = structures.new_zeros(len(structures), 5)
+        for side, width in LEVELS:
+            view = _View.of(side, structures)
+            seen = _seen(structures, side, width)
+            wanted = view.standard(_seen(self.mean_chest, side, width).flatten(1))[0]
+            slopes = torch.cat([seen, *_slopes(seen)], dim=1)
+            for _ in range(STEPS):
+                poses = poses + self._step(view, poses, slopes, wanted)
+        return poses
+
+    def agreement(self, structures: Tensor, poses: Tensor) -> Tensor:
+        """Correlation (n,) in [-1, 1] of structures (n, 1, 64, 64) with the mean chest as they lie on it."""
+        side, width = LEVELS[-1]
+        view = _View.of(side, structures)
+        wanted = view.standard(_seen(self.mean_chest, side, width).flatten(1))[0]
+        found = view.standard(laid(_seen(structures, side, width), poses, "border").flatten(1))[0]
+        return (view.window * wanted * found).sum(dim=1)
+
+    def _step(self, view: _View, poses: Tensor, slopes: Tensor, wanted: Tensor) -> Tensor:
+        seen, across, down = laid(slopes, poses, "border").flatten(2).unbind(dim=1)
+        standard, deviation = view.standard(seen)
+        change = view.change(poses, across, down)
+        change = change - (change * view.window).sum(dim=2, keepdim=True)
+        along = (change * (view.window * standard)[:, None]).sum(dim=2, keepdim=True)
+        change = (change - along * standard[:, None]) / deviation[:, None]
+        weighed = change * view.window
+        curvature = weighed @ change.transpose(1, 2) + torch.diag(self._stiffness)
+        uphill = (weighed @ (wanted - standard)[:, :, None])[:, :, 0] - self._stiffness * poses
+        step: Tensor = torch.linalg.solve_ex(curvature, uphill[:, :, None])[0][:, :, 0]
+        return step.clamp(-_LONGEST_STEP, _LONGEST_STEP)
+
+
+class _View(NamedTuple):
+    """The pixels of a square: how much each counts, and where it lies across and down, in [-1, 1]; each (side²,)."""
+
+    window: Tensor
+    x: Tensor
+    y: Tensor
+
+    @classmethod
+    def of(cls, side: int, like: Tensor) -> _View:
+        axis = (torch.arange(side, device=like.device, dtype=like.dtype) + 0.5) * 2 / side - 1
+        fall = torch.exp(-0.5 * (axis / _MIDDLE) ** 2)
+        window = (fall[:, None] * fall[None]).flatten()
+        return cls(window / window.sum(), axis.repeat(side), axis.repeat_interleave(side))
+
+    def standard(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (n, side²) with mean 0 and deviation 1 under the window, and their deviation (n, 1)."""
+        away = values - (values * self.window).sum(dim=1, keepdim=True)
+        deviation = (away.square() * self.window).sum(dim=1, keepdim=True).sqrt().clamp(min=1e-6)
+        return away / deviation, deviation
+
+    def change(self, poses: Tensor, across: Tensor, down: Tensor) -> Tensor:
+        """How each pixel changes with each parameter (n, 5, side²), from the image's slopes (n, side²)."""
+        (xx, xy), (yx, yy) = _matrix(poses)
+        return torch.stack(
+            [
+                (across * xx + down * yx) * self.x,
+                (across * xy + down * yy) * self.y,
+                down * (xx * self.x + xy * self.y) - across * (yx * self.x + yy * self.y),
+                across,
+                down,
+            ],
+            dim=1,
+        )
+
+
+def laid(images: Tensor, poses: Tensor, beyond: str = "zeros") -> Tensor:
+    """Resample images float32 (n, c, h, w) as poses (n, 5) say; `beyond` their edges 0, or `border`."""
+    (xx, xy), (yx, yy) = _matrix(poses)
+    rows = [torch.cat([xx, xy, poses[:, 3:4]], dim=1), torch.cat([yx, yy, poses[:, 4:5]], dim=1)]
+    grid = functional.affine_grid(torch.stack(rows, dim=1), list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode=beyond, align_corners=False)
+
+
+def structure(images: Tensor) -> Tensor:
+    """What is registered of images float32 (n, 1, h, w): float32 (n, 1, 64, 64), whatever their exposure."""
+    small = images
+    if images.shape[-2:] != (SIDE, SIDE):
+        small = functional.interpolate(images, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
+    mean = smoothed(small, _LOCAL, "reflect")
+    deviation = (smoothed(small.square(), _LOCAL, "reflect") - mean.square()).clamp(min=1e-4).sqrt()
+    return (small - mean) / (deviation + 0.05)
+
+
+def smoothed(images: Tensor, width: float, beyond: str = "replicate") -> Tensor:
+    """Images (n, 1, h, w) under a Gaussian of this width in pixels."""
+    reach = math.ceil(2 * width)
+    away = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
+    bell = torch.exp(-0.5 * (away / width) ** 2)
+    bell = bell / bell.sum()
+    across = functional.conv2d(functional.pad(images, (reach, reach, 0, 0), beyond), bell[None, None, None])
+    return functional.conv2d(functional.pad(across, (0, 0, reach, reach), beyond), bell[None, None, :, None])
+
+
+def _seen(structures: Tensor, side: int, width: float) -> Tensor:
+    """Structures (n, 1, 64, 64) as a square of `side` pixels, smoothed by a Gaussian of `width` of these."""
+    return smoothed(functional.avg_pool2d(structures, SIDE // side), width)
+
+
+def _slopes(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Change across and down, for half a side."""
+    half = images.shape[-1] / 2
+    padded = functional.pad(images, (1, 1, 1, 1), "replicate")
+    across = (padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]) / 2 * half
+    down = (padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]) / 2 * half
+    return across, down
+
+
+def _matrix(poses: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Scale and turn of poses (n, 5), entries (n, 1)."""
+    across, down, angle = poses[:, 0:1].exp(), poses[:, 1:2].exp(), poses[:, 2:3]
+    cos, sin = angle.cos(), angle.sin()
+    return (across * cos, -down * sin), (across * sin, down * cos)

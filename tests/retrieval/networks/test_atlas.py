@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from retrieval import phantom
+from retrieval.networks.atlas import SIDE, Atlas, laid, structure
+
+# Log of the scale across and down, radians, shift across and down as a share of half the side.
+POSES = [
+    (0.1, 0.0, 0.0, 0.0, 0.0),
+    (0.0, -0.1, 0.0, 0.0, 0.0),
+    (0.0, 0.0, 0.08, 0.0, 0.0),
+    (0.05, 0.05, -0.04, 0.1, -0.1),
+]
+
+
+def chest(seed: int = 3, size: int = 128) -> Tensor:
+    """A drawn chest: float32 (1, 1, size, size) in [0, 1]."""
+    rng = np.random.default_rng(seed)
+    drawn = phantom.render(phantom.random_person(rng), phantom.random_exam(rng), size=size)
+    return torch.from_numpy((drawn - drawn.min()) / np.ptp(drawn)).float()[None, None]
+
+
+@pytest.fixture
+def atlas() -> Atlas:
+    found = Atlas()
+    found.mean_chest.copy_(structure(chest()))
+    return found
+
+
+def test_a_chest_that_lies_as_the_mean_does_is_not_moved(atlas: Atlas) -> None:
+    assert atlas.poses(structure(chest())).abs().max() < 1e-3
+    assert torch.allclose(atlas(chest()), chest(), atol=0.02)
+
+
+@pytest.mark.parametrize("pose", POSES)
+def test_a_moved_chest_is_laid_back(atlas: Atlas, pose: tuple[float, ...]) -> None:
+    axis = torch.linspace(-1, 1, 128)
+    places = torch.stack(torch.meshgrid(axis, axis, indexing="xy"))[None]
+    applied = torch.tensor([pose])
+    moved = laid(torch.cat([chest(), places], dim=1), applied, "border")
+    found = atlas.poses(structure(moved[:, :1]))
+    back = laid(moved, found, "border")
+    before, after = (float((lying[:, 1:] - places)[:, :, 32:96, 32:96].norm(dim=1).mean()) for lying in (moved, back))
+    # The prior holds it a little short of the whole way.
+    assert after < 0.5 * before
+    assert atlas.agreement(structure(moved[:, :1]), found) > 0.9
+
+
+def test_exposure_does_not_move_a_chest(atlas: Atlas) -> None:
+    moved = laid(chest(), torch.tensor([POSES[-1]]), "border")
+    plain, dark = (atlas.poses(structure(image)) for image in (moved, 0.7 * moved.pow(1.3)))
+    assert torch.allclose(plain, dark, atol=0.02)
+
+
+def test_an_image_that_shows_nothing_stays_where_it_is(atlas: Atlas) -> None:
+    for blank in (torch.zeros(1, 1, 128, 128), torch.ones(1, 1, 128, 128)):
+        assert torch.allclose(atlas(blank)[:, :, 2:-2, 2:-2], blank[:, :, 2:-2, 2:-2], atol=1e-4)
+
+
+def test_what_lies_beside_an_image_does_not_matter(atlas: Atlas) -> None:
+    images = torch.cat([chest(seed) for seed in (3, 4, 5)])
+    alone = torch.cat([atlas(image[None]) for image in images])
+    assert torch.allclose(atlas(images), alone, atol=1e-4)
+
+
+def test_the_correlation_is_the_textbook_one_where_every_pixel_counts_alike(
+    atlas: Atlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.networks.atlas._MIDDLE", 1e6)
+    monkeypatch.setattr("retrieval.networks.atlas.LEVELS", ((SIDE, 0.01),))
+    other = structure(chest(5))
+    expected = np.corrcoef(other.numpy().ravel(), atlas.mean_chest.numpy().ravel())[0, 1]
+    assert float(atlas.agreement(other, torch.zeros(1, 5))) == pytest.approx(expected, abs=1e-4)
+
+
+def test_poses_say_where_the_mean_chest_lies() -> None:
+    square = torch.zeros(1, 1, 100, 100)
+    square[:, :, 40:60, 60:80] = 1
+    shifted = laid(square, torch.tensor([[0.0, 0.0, 0.0, 0.4, 0.0]]))
+    assert torch.allclose(shifted[:, :, 40:60, 40:60], torch.ones(1, 1, 20, 20), atol=1e-4)
+    twice = laid(square, torch.tensor([[np.log(0.5), np.log(0.5), 0.0, 0.4, 0.0]], dtype=torch.float32))
+    assert twice.sum() == pytest.approx(4 * float(square.sum()), rel=0.05)
