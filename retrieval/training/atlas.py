@@ -45,14 +45,14 @@ def fit_atlas(images: npt.NDArray[np.uint8], kinds: npt.NDArray[np.str_]) -> Atl
         poses = torch.zeros(len(images), 5)
         for _ in track(range(ROUNDS), description="mean chest", console=_PROGRESS):
             atlas.mean_chest.copy_(_mean(structures, poses, weights))
-            poses = torch.cat([atlas.poses(part) for part in structures.split(_BATCH)])
+            poses = torch.cat([atlas.poses(part) for part in torch.split(structures, _BATCH)])
             poses -= weights @ poses
         atlas.mean_chest.copy_(_mean(structures, poses, weights))
     return atlas
 
 
 def _mean(structures: Tensor, poses: Tensor, weights: Tensor) -> Tensor:
-    parts = zip(structures.split(_BATCH), poses.split(_BATCH), weights.split(_BATCH), strict=True)
+    parts = zip(*(torch.split(values, _BATCH) for values in (structures, poses, weights)), strict=True)
     return sum((w @ laid(s, p, "border").flatten(1) for s, p, w in parts), torch.zeros(())).view(structures[:1].shape)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def test_a_regional_network_is_kept_beside_it(tmp_path: Path) -> None:
     network = untrained(options).eval()
     path = tmp_path / "tiny.safetensors"
     store_weights(path, network, gate())
-    table = "".join(f"{key} = {value!r}\n" for key, value in asdict(options).items())
+    table = "".join(f"{key} = {json.dumps(value)}\n" for key, value in asdict(options).items())
     path.with_suffix(".toml").write_text(f"{CARD}[regional]\n{table}", encoding="utf-8")
     loaded = load_weights(path)
     assert (loaded.card.regional, loaded.card.dim, loaded.network.dim) == (options, 24, 24)
