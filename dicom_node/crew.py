@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import signal
@@ -14,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from config.errors import LungprintError
-from dicom_node.doorway import Caller, Doorway
+from dicom_node.doorway import Caller, Doorway, NoRoom
 
 logger = logging.getLogger(__name__)
 
@@ -70,13 +69,14 @@ class Shares:
     """How many connections may be open, associations or not.
 
     Attributes:
-        most: in all. most_of_one: of one owner, so that nobody takes all.
+        most: in all.
         owner: whose connections those from an address are.
+        most_of: of one owner, so that nobody takes all.
     """
 
     most: int
-    most_of_one: int
     owner: Callable[[str], str]
+    most_of: Callable[[str], int]
 
 
 class Crew:
@@ -84,7 +84,7 @@ class Crew:
 
     Args:
         count: how many.
-        shares: connections that they may have open together; what comes beyond them is closed.
+        shares: connections that they may have open together; what comes beyond them is turned away.
         work: run in each; returns when its channel gives no more connections or SIGTERM arrives.
         on_death: called with the id of a process that ended by itself, before it is replaced.
     """
@@ -104,12 +104,14 @@ class Crew:
         """Give a connection to the process that has the fewest.
 
         Raises:
+            NoRoom: more are open than may be, of its owner or in all.
             OSError: it could not be given.
         """
         owner = self._shares.owner(caller.host)
-        total = sum(hand.open.total() for hand in self._hands)
-        if total >= self._shares.most or sum(hand.open[owner] for hand in self._hands) >= self._shares.most_of_one:
-            raise OSError(errno.EUSERS, "more connections are open than may be")
+        if sum(hand.open.total() for hand in self._hands) >= self._shares.most:
+            raise NoRoom("more connections are open in all than may be.")
+        if sum(hand.open[owner] for hand in self._hands) >= self._shares.most_of(owner):
+            raise NoRoom("more connections are open from its address than may be.")
         hand = min(self._hands, key=lambda one: one.open.total())
         message = f"{caller.host} {caller.port} {caller.door}".encode()
         socket.send_fds(hand.line, [message], [connection.fileno()])

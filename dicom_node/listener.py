@@ -121,12 +121,19 @@ def serve(settings: Settings, folder: DataDir) -> None:
 
 
 def _shares(options: Dicom) -> Shares:
-    """Each address that peers call from has a share of its own; all others have one together."""
+    """Each address that peers call from has a share of its own, which grows with them; all others have one together."""
     peers = Peers(options.peers)
+    half = max(1, options.max_associations // 2)
+
+    def most_of(owner: str) -> int:
+        titles = peers.titles_at(owner)
+        wanted = half if titles is None else options.max_associations_per_peer * max(1, titles)
+        return CONNECTIONS_FOR_EACH * min(wanted, half)
+
     return Shares(
         CONNECTIONS_FOR_EACH * options.max_associations,
-        CONNECTIONS_FOR_EACH * min(options.max_associations_per_peer, max(1, options.max_associations // 2)),
-        lambda host: host if peers.knows_address(host) else "",
+        lambda host: host if peers.titles_at(host) != 0 else "",
+        most_of,
     )
 
 

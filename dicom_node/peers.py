@@ -62,10 +62,12 @@ class Peers:
     def __init__(self, peers: Sequence[Peer]) -> None:
         self._peers = [(peer, ipaddress.ip_network(peer.address, strict=False)) for peer in peers]
 
-    def knows_address(self, address: str) -> bool:
-        """Whether any peer may call from an address; with none configured, any address is as good as another."""
+    def titles_at(self, address: str) -> int | None:
+        """How many AE titles may call from an address; None = any, as long as no peers are configured."""
         place = _address(address)
-        return not self._peers or any(place is not None and place in network for _, network in self._peers)
+        if not self._peers:
+            return None
+        return len({peer.ae_title for peer, network in self._peers if place is not None and place in network})
 
     def admit(self, caller: Caller) -> frozenset[Right] | Rejection:
         """What a caller may do, or why it may not even associate; case counts in AE titles.

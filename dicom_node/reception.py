@@ -45,10 +45,8 @@ logger = logging.getLogger(__name__)
 FINISH_SECONDS = 10.0
 ANNOUNCE_SECONDS = 1.0
 
-# A-ASSOCIATE-RJ (PS3.8 9.3.4): transient, by the service provider (presentation related): temporary congestion, and
-# local limit exceeded.
+# A-ASSOCIATE-RJ (PS3.8 9.3.4): transient, by the service provider (presentation related), temporary congestion.
 _CONGESTED = (0x02, 0x03, 0x01)
-_TOO_MANY = (0x02, 0x03, 0x02)
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,7 @@ class Reception:
             return
         place = self._places.take(f"{title} {address}")
         if place is None:
-            _reject(event, _TOO_MANY, "too many associations, of this peer or in all")
+            _reject(event, doorway.TOO_MANY, "too many associations, of this peer or in all")
             return
         self._rights[event.assoc] = rights
         self._taken[event.assoc] = place

@@ -10,7 +10,7 @@ import pytest
 
 from config.logs import start_logging
 from dicom_node.crew import Channel, Crew, Shares
-from dicom_node.doorway import Caller, Doorway
+from dicom_node.doorway import Caller, Doorway, NoRoom
 
 SECONDS = 20.0
 
@@ -36,7 +36,7 @@ def knock(crew: Crew, host: str) -> socket.socket | None:
     ours, theirs = socket.socketpair()
     try:
         crew.hand_over(ours, Caller(host, 1, 104))
-    except OSError:
+    except NoRoom:
         ours.close()
         theirs.close()
         return None
@@ -44,14 +44,18 @@ def knock(crew: Crew, host: str) -> socket.socket | None:
 
 
 def test_one_owner_cannot_take_all_connections_and_gets_its_share_back(doorway: Doorway) -> None:
-    # Two hosts that nobody knows have one share together.
-    shares = Shares(5, 2, lambda host: "" if host.startswith("192.") else host)
+    # Two hosts that nobody knows have one share together; a gateway has a larger one.
+    shares = Shares(
+        6, lambda host: "" if host.startswith("192.") else host, lambda owner: 3 if owner == "10.0.0.3" else 2
+    )
     crew = Crew(doorway, 1, shares, hold, lambda _: None)
     try:
         strangers = [knock(crew, f"192.0.2.{number}") for number in range(4)]
         assert [one is not None for one in strangers] == [True, True, False, False]
-        peers = [knock(crew, "10.0.0.1"), knock(crew, "10.0.0.2"), knock(crew, "10.0.0.2"), knock(crew, "10.0.0.3")]
+        peers = [knock(crew, host) for host in ("10.0.0.3", "10.0.0.3", "10.0.0.3", "10.0.0.3")]
         assert [one is not None for one in peers] == [True, True, True, False]
+        others = [knock(crew, host) for host in ("10.0.0.1", "10.0.0.2")]
+        assert [one is not None for one in others] == [True, False], "six are open in all"
         assert strangers[0] is not None
         strangers[0].sendall(b"x")
         until = time.monotonic() + SECONDS
@@ -70,7 +74,7 @@ def fail(channel: Channel) -> None:
 
 def test_a_process_that_fails_says_where_and_names_nobody(doorway: Doorway, capfd: pytest.CaptureFixture[str]) -> None:
     deaths: list[int] = []
-    crew = Crew(doorway, 1, Shares(5, 5, str), fail, deaths.append)
+    crew = Crew(doorway, 1, Shares(5, str, lambda _: 5), fail, deaths.append)
     try:
         until = time.monotonic() + SECONDS
         while not deaths and time.monotonic() < until:

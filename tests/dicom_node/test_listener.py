@@ -262,6 +262,25 @@ def test_slow_speakers_do_not_keep_an_honest_sender_out(tmp_path: Path) -> None:
         assert Sender(listener.port).send(radiograph(1)) == 0x0000
 
 
+def test_a_gateway_has_room_for_each_of_its_titles_and_is_told_when_there_is_none(tmp_path: Path) -> None:
+    titles = [f"ROOM{number}" for number in range(6)]
+    peers = json.dumps([{"ae_title": title, "address": "127.0.0.1"} for title in titles])
+    limits = {"LUNGPRINT_DICOM_MAX_ASSOCIATIONS_PER_PEER": "1", "LUNGPRINT_DICOM_MAX_ASSOCIATIONS": "16"}
+    listener = ListenerProcess(tmp_path / "data", {"LUNGPRINT_DICOM_PEERS": peers, **limits}).start()
+    sender = Sender(listener.port)
+    with contextlib.ExitStack() as open_now:
+        open_now.callback(listener.close)
+        for title in titles:
+            assert open_now.enter_context(sender.association([VERIFICATION], calling=title)).is_established
+        assert rejection(sender, calling=titles[0]) == (2, 3, 2)
+        # The gateway runs wild: requests that are too long to be held at the door until they are complete.
+        for _ in range(CONNECTIONS_FOR_EACH * len(titles)):
+            slow = open_now.enter_context(socket.create_connection(("127.0.0.1", listener.port), 20))
+            slow.sendall(struct.pack(">BxL", 1, 200_000))
+        assert rejection(sender, calling="ROOM0") == (2, 3, 2)
+        assert b"from its address" in listener.log.read_bytes()
+
+
 def test_who_begins_with_something_else_is_sent_away_at_once(sender: Sender) -> None:
     with socket.create_connection(("127.0.0.1", sender.port), 20) as peer:
         peer.sendall(struct.pack(">BxL", 4, 200_000))
