@@ -19,15 +19,14 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.ingest import Load, load_of_the_machine, make_images, send
+from benchmarks.ingest import Load, load_of_the_machine, make_images, make_warming, send
 from benchmarks.record import Row, append_rows
 from benchmarks.siege import ADDRESS, TITLE, Siege, idle, killed, slow_loris
-from tests.listening import ListenerProcess, radiograph, save
+from tests.listening import ListenerProcess
 
 ALONE = "alone"
 # Until all connections of a siege are open.
 SETTLE_SECONDS = 2.0
-WARMING = 999_999
 
 Sieges = dict[str, Callable[[int], Siege]]
 
@@ -51,8 +50,8 @@ def main(images: int, rounds: int, connections: int, killed_per_second: int, pla
     reached: dict[str, list[float]] = {name: [] for name in sieges}
     with tempfile.TemporaryDirectory(prefix="lungprint-besieged-", dir=place) as scratch, Progress() as progress:
         task = progress.add_task("measuring", total=len(loads) * rounds * (len(sieges) + 1))
-        warm = save(radiograph(WARMING, side=64), Path(scratch) / "warm.dcm")
         for load in loads:
+            warm = make_warming(Path(scratch), load.senders)
             files = make_images(Path(scratch) / f"side{load.side}", load)
             rates[load] = {name: [] for name in (ALONE, *sieges)}
             for _ in range(rounds):
@@ -69,14 +68,14 @@ def main(images: int, rounds: int, connections: int, killed_per_second: int, pla
 
 
 def _measured(
-    place: Path, load: Load, files: list[Path], warm: Path, siege: Callable[[int], Siege] | None
+    place: Path, load: Load, files: list[Path], warm: list[Path], siege: Callable[[int], Siege] | None
 ) -> tuple[float, float]:
     """How long the honest senders need for all images, each acknowledged, and how strong the siege was."""
     peers = [{"ae_title": "DCMSEND", "address": "127.0.0.1"}, {"ae_title": TITLE, "address": ADDRESS}]
     environ = {"LUNGPRINT_DICOM_PEERS": json.dumps(peers), "LUNGPRINT_DICOM_HOST": "127.0.0.1"}
     listener = ListenerProcess(place / "data", environ).start()
     try:
-        send([warm], listener.port, 1, load.program)
+        send(warm, listener.port, load.senders, load.program)
         besieger = None if siege is None else siege(listener.port)
         if besieger is not None:
             besieger.start()

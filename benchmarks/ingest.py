@@ -4,7 +4,8 @@ Run it with `python -m benchmarks.ingest`. DCMTK's `dcmsend` sends to all of the
 comes sends small files. Ours syncs each file and commits its row before it answers; storescp never syncs, Orthanc only
 its index. storescp runs as it comes and, "tuned", with a process for each association (--fork) and PDUs of 128 KiB,
 for which our listener is set already. How many such files a second the disk itself takes, each synced, written in the
-same folder by as many threads as there are senders and by nothing else, is measured too. Senders and receivers share
+same folder by as many threads as there are senders and by nothing else, is measured too: "disk" in the way of our
+listener, past the page cache, and "disk, cached" as usual. Senders and receivers share
 the machine's cores, and what else runs on it counts: its load is recorded with the results.
 """
 
@@ -18,7 +19,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,15 +33,16 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.record import Row, append_rows
+from dicom_node.block_file import BlockFile
 from tests.listening import ListenerProcess, radiograph, save
 from tests.system.running import free_port
 
 OURS = "lungprint"
 REFERENCE = "storescp"
-DISK = "disk alone"
+DISK, CACHED = "disk", "disk, cached"
 START_SECONDS = 60.0
 LOOK_SECONDS = 0.1
-# An image of its own, sent first: what each program does once is not measured.
+# Images of their own, one from each sender, sent first: what each process does once is not measured.
 WARMING = 999_999
 
 
@@ -114,15 +116,16 @@ def main(large: int, small: int, rounds: int, place: str | None, record: bool) -
     with tempfile.TemporaryDirectory(prefix="lungprint-ingest-", dir=place) as scratch, Progress() as progress:
         task = progress.add_task("measuring", total=len(loads) * rounds * len(RECEIVERS))
         results = {}
-        warm = save(radiograph(WARMING, side=64), Path(scratch) / "warm.dcm")
         for load in loads:
+            warm = make_warming(Path(scratch), load.senders)
             files = make_images(Path(scratch) / f"side{load.side}", load)
-            found = {name: Found([]) for name in (*RECEIVERS, DISK)}
+            found = {name: Found([]) for name in (*RECEIVERS, DISK, CACHED)}
             for _ in range(rounds):
-                found[DISK].rates.append(load.images / _write_durably(files, Path(scratch), load.senders))
+                for name, write in ((DISK, _write_past_cache), (CACHED, _write_cached)):
+                    found[name].rates.append(load.images / _write_durably(files, Path(scratch), load.senders, write))
                 for name, receiver in RECEIVERS.items():
                     with tempfile.TemporaryDirectory(dir=scratch) as own, receiver(Path(own)) as (port, pid):
-                        send([warm], port, 1, load.program)
+                        send(warm, port, load.senders, load.program)
                         watch = MemoryWatch(pid)
                         watch.start()
                         found[name].rates.append(load.images / send(files, port, load.senders, load.program))
@@ -153,17 +156,31 @@ def send(files: list[Path], port: int, senders: int, program: str) -> float:
     return seconds
 
 
-def _write_durably(files: list[Path], scratch: Path, writers: int) -> float:
+def make_warming(folder: Path, count: int) -> list[Path]:
+    """So many images that are none of those that are measured."""
+    return [save(radiograph(WARMING + number, side=64), folder / f"warm{number}.dcm") for number in range(count)]
+
+
+def _write_durably(files: list[Path], scratch: Path, writers: int, write: Callable[[Path, bytes], None]) -> float:
     """Seconds to write as many files as these, as large as the first, and to sync each."""
     content = files[0].read_bytes()
     with tempfile.TemporaryDirectory(dir=scratch) as place, ThreadPoolExecutor(writers) as pool:
         begin = time.perf_counter()
-        list(pool.map(lambda number: _write_synced(Path(place) / str(number), content), range(len(files))))
+        list(pool.map(lambda _: write(Path(place), content), files))
         return time.perf_counter() - begin
 
 
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb", buffering=0) as file:
+def _write_past_cache(folder: Path, content: bytes) -> None:
+    file = BlockFile(folder, ".dcm")
+    file.append([memoryview(content)])
+    file.finish()
+    with file.path.open("rb") as written:
+        os.fsync(written.fileno())
+    file.close()
+
+
+def _write_cached(folder: Path, content: bytes) -> None:
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False, buffering=0) as file:
         file.write(content)
         os.fsync(file.fileno())
 
@@ -243,7 +260,7 @@ def _ratio(found: dict[str, Found], name: str, reference: str) -> float:
 def _show(results: dict[Load, dict[str, Found]]) -> None:
     title = "Images a second (median; most memory), and how many times faster than each peer we are (median by round)"
     table = Table(title=title)
-    others = [*(name for name in RECEIVERS if name != OURS), DISK]
+    others = [*(name for name in RECEIVERS if name != OURS), DISK, CACHED]
     for column in ("sent", OURS, *others, *(f"/ {name}" for name in others)):
         table.add_column(column, justify="right")
     for load, found in results.items():

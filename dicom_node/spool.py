@@ -7,13 +7,13 @@ import errno
 import fcntl
 import hashlib
 import os
-import tempfile
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.paths import DataDir
+from dicom_node.block_file import BlockFile
 from dicom_node.quick_encoding import file_header
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ SUFFIX = ".part"
 _LOOK_AGAIN = 64 << 20
 # What is no longer is collected in memory: most of such an image's time would go into making its file twice.
 SMALL = 256 << 10
-# Of one write; more are so small that copying them together costs less.
-_MOST_PIECES = 128
+# Of what is longer, so much stays in memory as well: hardly any header is longer, and the file is on the disk.
+_HEAD = 64 << 10
 
 
 class IncomingFile(BytesIO):
@@ -37,26 +37,29 @@ class IncomingFile(BytesIO):
     by `close`, unless it was taken away before.
 
     Attributes:
-        path: the temporary file; None when there is none, or none yet.
         failure: None while all is well.
         length: bytes of the data set so far.
     """
 
     def __init__(self, folder: Path, header: bytes, min_free: int) -> None:
         super().__init__()
-        self.path: Path | None = None
         self.failure: OSError | None = None
         self.length = 0
         self._folder = folder
         self._min_free = min_free
         self._look_at = _LOOK_AGAIN
         self._digest = hashlib.sha256()
-        self._descriptor = -1
-        self._beginning: bytearray | None = bytearray(header)
+        self._file: BlockFile | None = None
+        self._beginning = bytearray(header)
         try:
             _check_space(folder, min_free)
         except OSError as error:
             self.fail(error)
+
+    @property
+    def path(self) -> Path | None:
+        """The temporary file; None when there is none, or none yet."""
+        return None if self._file is None else self._file.path
 
     @property
     def file_sha256(self) -> str:
@@ -89,8 +92,8 @@ class IncomingFile(BytesIO):
         self._remove()
 
     @property
-    def in_memory(self) -> bytearray | None:
-        """All of the file with its header, as long as it is small; None otherwise and after a failure."""
+    def beginning(self) -> bytearray:
+        """The file's first bytes with its header; all of it as long as there is no `path`. Empty after a failure."""
         return self._beginning
 
     def finish(self) -> Path:
@@ -99,16 +102,19 @@ class IncomingFile(BytesIO):
         Raises:
             OSError: receiving it has failed.
         """
-        if self.failure is None and self._beginning is not None:
+        if self.failure is None:
             try:
-                self._spill(self._beginning)
+                if self._file is None and not self.closed:
+                    self._file = self._spill()
+                if self._file is not None:
+                    self._file.finish()
             except OSError as error:
                 self.fail(error)
         if self.failure is not None:
             raise self.failure
-        if self.path is None:
+        if self._file is None:
             raise OSError(errno.ENOENT, "the file was taken away already")
-        return self.path
+        return self._file.path
 
     def close(self) -> None:
         """Forget the data set; whoever wants to keep the file has moved it before."""
@@ -117,49 +123,32 @@ class IncomingFile(BytesIO):
         super().close()
 
     def _append(self, pieces: Sequence[memoryview], length: int) -> None:
-        if self._beginning is not None:
-            if len(self._beginning) + length <= SMALL:
-                for piece in pieces:
-                    self._beginning += piece
-                return
-            self._spill(self._beginning)
-        self._write(pieces)
+        if self._file is None and len(self._beginning) + length > SMALL:
+            self._file = self._spill()
+        if self._file is not None:
+            self._file.append(pieces)
+        most = SMALL if self._file is None else _HEAD
+        for piece in pieces if len(self._beginning) < most else ():
+            self._beginning += piece[: max(0, most - len(self._beginning))]
 
-    def _spill(self, beginning: bytearray) -> None:
-        """Put into a file what was kept in memory, and whatever comes from now on."""
-        self._beginning = None
-        self._descriptor, name = tempfile.mkstemp(suffix=SUFFIX, dir=self._folder)
-        self.path = Path(name)
-        # Tells a sweep that somebody is still receiving; the lock ends with the process, however it ends.
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        self._write([memoryview(beginning)])
-
-    def _write(self, pieces: Sequence[memoryview]) -> None:
-        if len(pieces) > _MOST_PIECES:
-            pieces = [memoryview(b"".join(pieces))]
-        written = os.writev(self._descriptor, pieces)
-        for piece in pieces:
-            # A disk that is nearly full takes a part, and says with the next call that it is full.
-            rest = piece[written:]
-            written = max(0, written - len(piece))
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
-
-    def _close_descriptor(self) -> None:
-        if self._descriptor >= 0:
-            descriptor, self._descriptor = self._descriptor, -1
-            os.close(descriptor)
+    def _spill(self) -> BlockFile:
+        """A file with what is kept in memory, to be followed by what comes from now on."""
+        file = BlockFile(self._folder, SUFFIX)
+        with memoryview(self._beginning) as beginning:
+            file.append([beginning])
+        return file
 
     def _remove(self) -> None:
-        self._beginning = None
+        self._beginning = bytearray()
+        if self._file is None:
+            return
+        file, self._file = self._file, None
         try:
-            self._close_descriptor()
+            file.close()
         except OSError as error:
             self.failure = self.failure or error
-        if self.path is not None:
-            with contextlib.suppress(FileNotFoundError):
-                self.path.unlink()
-            self.path = None
+        with contextlib.suppress(FileNotFoundError):
+            file.path.unlink()
 
 
 class Spool:

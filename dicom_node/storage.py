@@ -7,7 +7,6 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import BytesIO
 
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
@@ -18,6 +17,7 @@ from archive.files import ImageFiles
 from archive.intake import Header, Outcome, Registered, StoredFile, register
 from config.paths import DataDir
 from config.settings import Settings
+from dicom_node.beginning import Beginning
 from dicom_node.header import HeaderUnreadable, read_header, read_open_header
 from dicom_node.quarantine import Claim, quarantine
 from dicom_node.spool import IncomingFile
@@ -123,10 +123,17 @@ class Storage:
         return Answer(StoreStatus.SUCCESS, registered=registered)
 
     def _read_header(self, incoming: IncomingFile) -> Header:
+        if incoming.failure is not None:
+            raise incoming.failure
         undeclared = self._settings.dicom.default_character_set
-        if incoming.in_memory is not None:
-            return read_open_header(BytesIO(incoming.in_memory), undeclared)
-        return read_header(incoming.finish(), undeclared)
+        beginning = Beginning(incoming.beginning)
+        try:
+            header = read_open_header(beginning, undeclared)
+        except HeaderUnreadable:
+            if not (beginning.passed and incoming.path):
+                raise
+            return read_header(incoming.finish(), undeclared)
+        return read_header(incoming.finish(), undeclared) if beginning.passed and incoming.path else header
 
     def _refuse(self, incoming: IncomingFile, claim: Claim, calling_ae: str, reason: str) -> Answer:
         try:
