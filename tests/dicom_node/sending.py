@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -92,12 +93,13 @@ def encoded(image: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def pdu(*values: tuple[int, bytes]) -> bytes:
+def pdu(*values: tuple[int, bytes], context: int = 1) -> bytes:
     """A P-DATA-TF PDU of presentation data values, each a control header and a fragment."""
-    items = b"".join(struct.pack(">LBB", len(part) + 2, 1, control) + part for control, part in values)
+    items = b"".join(struct.pack(">LBB", len(part) + 2, context, control) + part for control, part in values)
     return struct.pack(">BxL", 4, len(items)) + items
 
 
+@cache
 def command(number: int) -> bytes:
     """The command set of a C-STORE request."""
     request = C_STORE()
