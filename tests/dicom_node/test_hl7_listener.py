@@ -99,6 +99,17 @@ def test_what_is_acknowledged_is_committed(port: int, database: Database) -> Non
     assert taken(database) == 1
 
 
+def test_the_sender_of_the_hl7_library_is_answered(port: int, database: Database, tmp_path: Path) -> None:
+    """A client that is not ours, `mllp_send`: all three kinds of message, with a name that is not ASCII."""
+    merges = [adt.merge("X1", "Y1", event, control_id=event) for event in ("A40", "A47")]
+    file = tmp_path / "messages.hl7"
+    file.write_bytes(b"".join(b"\x0b" + one + b"\x1c\r" for one in [*merges, adt.update("Y1", "山田^太郎").encode()]))
+    command = [str(Path(sys.executable).with_name("mllp_send")), "--port", str(port), "--file", str(file), "127.0.0.1"]
+    sent = subprocess.run(command, capture_output=True, timeout=60, check=True)
+    assert sent.stdout.count(b"MSA|AA|") == 3
+    assert taken(database) == 3
+
+
 def test_many_messages_come_on_one_connection_in_order(port: int, database: Database) -> None:
     with connect(port) as connection:
         connection.sendall(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 
 import psutil
@@ -87,24 +88,45 @@ class Storing:
         """
         for _ in range(TRIES - 1):
             with suppress(TimeoutError):
-                return self._send(syntax, content)
+                self.begin(syntax, content)
+                return self.status(HANG_SECONDS)
             self._connection.close()
             self._connection = self._associated()
-        return self._send(syntax, content)
+        self.begin(syntax, content)
+        return self.status(HANG_SECONDS)
+
+    def begin(self, syntax: UID, *fragments: bytes, last: bool = True) -> None:
+        """Send a request to store and fragments of its data set, a PDU each; more follow unless this is the last."""
+        context = 2 * SYNTAXES.index(syntax) + 1
+        self._connection.sendall(pdu((3, command(1)), context=context))
+        for number, fragment in enumerate(fragments, 1):
+            control = 2 if last and number == len(fragments) else 0
+            self._connection.sendall(pdu((control, fragment), context=context))
+
+    def send_pdus(self, pdus: Iterable[bytes], seconds: float) -> int:
+        """Send PDUs of which the last completes a request; returns the status of the answer within so many seconds."""
+        self._connection.settimeout(seconds)
+        for one in pdus:
+            self._connection.sendall(one)
+        return self.status(seconds)
+
+    def status(self, seconds: float) -> int:
+        """The status of the next answer.
+
+        Raises:
+            TimeoutError: there is none within so many seconds.
+        """
+        self._connection.settimeout(seconds)
+        kind, answer = _read(self._connection)
+        status = answer.partition(STATUS)[2][:2]
+        assert kind == 4 and len(status) == 2, f"a PDU of type {kind} for an answer"
+        return int.from_bytes(status, "little")
 
     def _associated(self) -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", self._port), timeout=HANG_SECONDS)
         connection.sendall(association_request())
         assert _read(connection)[0] == 2, "the association was not accepted"
         return connection
-
-    def _send(self, syntax: UID, content: bytes) -> int:
-        context = 2 * SYNTAXES.index(syntax) + 1
-        self._connection.sendall(pdu((3, command(1)), context=context) + pdu((2, content), context=context))
-        kind, answer = _read(self._connection)
-        status = answer.partition(STATUS)[2][:2]
-        assert kind == 4 and len(status) == 2, f"a PDU of type {kind} for an answer"
-        return int.from_bytes(status, "little")
 
     def close(self) -> None:
         """Release the association."""

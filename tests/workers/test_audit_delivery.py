@@ -1,15 +1,18 @@
-"""Audit messages brought to a file and to a real syslog receiver over TLS, away and back again."""
+"""Audit messages brought to a file and to syslog receivers over TLS, rsyslog among them, away and back again."""
 
 from __future__ import annotations
 
 import fcntl
 import re
 import resource
+import shutil
 import signal
 import socket
 import ssl
+import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,19 @@ from workers.audit_delivery import BYTE_ORDER_MARK, NotTaken, append, deliver
 HEADER = re.compile(
     rb"<85>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z \S+ lungprint \d+ DICOM\+RFC3881 - " + BYTE_ORDER_MARK + rb"<\?xml"
 )
+RSYSLOGD = shutil.which("rsyslogd", path="/usr/sbin:/sbin:/usr/local/sbin")
+# RFC 5425 as rsyslog receives it; what arrives is written as it came, a message a line.
+RSYSLOG = """
+global(workDirectory="{place}" maxMessageSize="64k" defaultNetstreamDriver="ossl"
+  defaultNetstreamDriverCAFile="{place}/ca.pem" defaultNetstreamDriverCertFile="{place}/server.pem"
+  defaultNetstreamDriverKeyFile="{place}/server.key")
+module(load="imtcp" streamDriver.name="ossl" streamDriver.mode="1" streamDriver.authMode="anon")
+template(name="raw" type="string" string="%rawmsg%\n")
+template(name="taken" type="string" string="%app-name% %msgid% %syslogfacility% %syslogseverity%\n")
+input(type="imtcp" port="{port}" address="127.0.0.1")
+action(type="omfile" file="{place}/messages" template="raw")
+action(type="omfile" file="{place}/taken" template="taken")
+"""
 
 
 class Repository(threading.Thread):
@@ -135,6 +151,56 @@ def test_a_repository_gets_framed_messages_over_tls(
     repository.close()
     assert len(repository.messages) == 2
     assert all(HEADER.match(message) and message.endswith(b"</AuditMessage>") for message in repository.messages)
+
+
+@pytest.fixture
+def rsyslog(tmp_path: Path, authority: trustme.CA) -> Iterator[tuple[Path, int]]:
+    """A running rsyslog: the folder that its messages go to, and its port."""
+    if RSYSLOGD is None:
+        pytest.skip("rsyslog is not installed")
+    place, port = tmp_path / "rsyslog", free_port()
+    place.mkdir()
+    authority.cert_pem.write_to_path(str(place / "ca.pem"))
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.cert_chain_pems[0].write_to_path(str(place / "server.pem"))
+    certificate.private_key_pem.write_to_path(str(place / "server.key"))
+    (place / "rsyslog.conf").write_text(RSYSLOG.format(place=place, port=port))
+    command = [RSYSLOGD, "-n", "-f", str(place / "rsyslog.conf"), "-i", str(place / "pid")]
+    with subprocess.Popen(command) as process:
+        try:
+            wait_for(lambda: is_open(port))
+            yield place, port
+        finally:
+            process.terminate()
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < until, "rsyslog does not do it"
+        time.sleep(0.05)
+
+
+@pytest.mark.usefixtures("trail")
+def test_rsyslog_takes_every_message_over_tls(
+    database: Database, folder: DataDir, tmp_path: Path, authority: trustme.CA, rsyslog: tuple[Path, int]
+) -> None:
+    place, port = rsyslog
+    settings = with_audit(folder, tmp_path, authority, syslog_port=port)
+    assert deliver(database, settings, folder) == 2
+    taken, messages = place / "taken", place / "messages"
+    wait_for(lambda: messages.exists() and messages.read_bytes().count(b"</AuditMessage>") == 2)
+    # Facility "security or authorization" (10), severity "notice" (5), as PS3.15 A.6 has them.
+    wait_for(lambda: taken.exists() and taken.read_text() == "lungprint DICOM+RFC3881 10 5\n" * 2)
+    lines = messages.read_bytes().splitlines()
+    assert all(HEADER.match(line) and line.endswith(b"</AuditMessage>") for line in lines)
+    assert "山田^太郎" in lines[0].decode()
+    assert len(next_batch(database, "syslog")) == 0
 
 
 @pytest.mark.usefixtures("trail")
