@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -25,7 +26,8 @@ from tests.listening import ListenerProcess
 pytestmark = pytest.mark.timeout(TIMEOUT)
 
 ANSWERS = {0x0000, 0xA900, 0xC210}
-# Data sets on one association, and between two looks at the listener.
+SENDERS = 4
+# Data sets between two looks at the listener, each sender's on one association.
 ROUND = 200
 # The first ones load codecs and fill caches.
 WARM = 200
@@ -64,17 +66,14 @@ def test_damaged_data_sets_are_answered_by_the_listener(listener: ListenerProces
     watched = Watched(listener)
     answers: Counter[int] = Counter()
     begun = SEED * 10_000_000
-    for first in range(begun, begun + DATASETS, ROUND):
-        sender = Storing(listener.port)
-        for number in range(first, min(first + ROUND, begun + DATASETS)):
-            # An answer that does not come in time ends the test with the number of its case.
-            status = answered(sender, number)
-            assert status in ANSWERS, f"case {number}: 0x{status:04X}"
-            answers[status] += 1
-        sender.close()
-        if first == begun:
-            watched.settle()
-        watched.check(first)
+    with ThreadPoolExecutor(SENDERS) as senders:
+        for first in range(begun, begun + DATASETS, ROUND):
+            cases = range(first, min(first + ROUND, begun + DATASETS))
+            for found in senders.map(lambda share: answered(listener.port, share), shared(cases)):
+                answers.update(found)
+            if first == begun:
+                watched.settle()
+            watched.check(first)
     # The damage is neither too small to matter nor too large to get anywhere.
     assert len(answers) == len(ANSWERS), answers
     assert not any(listener.folder.incoming.iterdir())
@@ -82,12 +81,24 @@ def test_damaged_data_sets_are_answered_by_the_listener(listener: ListenerProces
     print({f"0x{status:04X}": count for status, count in answers.items()})
 
 
-def answered(sender: Storing, number: int) -> int:
-    """The listener's answer to a case."""
-    try:
-        return sender.send(*case(number))
-    except (TimeoutError, AssertionError) as error:
-        raise AssertionError(f"case {number}: {error}") from error
+def shared(cases: range) -> list[range]:
+    """The cases dealt out to all senders."""
+    return [cases[number::SENDERS] for number in range(SENDERS)]
+
+
+def answered(port: int, cases: range) -> list[int]:
+    """The answers to cases, on one association; one that does not come in time ends the test, with the case."""
+    sender = Storing(port)
+    answers = []
+    for number in cases:
+        try:
+            status = sender.send(*case(number))
+        except (TimeoutError, AssertionError) as error:
+            raise AssertionError(f"case {number}: {error}") from error
+        assert status in ANSWERS, f"case {number}: 0x{status:04X}"
+        answers.append(status)
+    sender.close()
+    return answers
 
 
 def read_in(pool: ProcessPool, content: bytes) -> tuple[str, int]:
