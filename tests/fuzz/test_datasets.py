@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,8 @@ def test_damaged_data_sets_are_answered_by_the_listener(listener: ListenerProces
     begun = SEED * 10_000_000
     with ThreadPoolExecutor(SENDERS) as senders:
         for first in range(begun, begun + DATASETS, ROUND):
-            cases = range(first, min(first + ROUND, begun + DATASETS))
+            # Made here: codecs that encode are not used by several threads at once.
+            cases = {number: case(number) for number in range(first, min(first + ROUND, begun + DATASETS))}
             for found in senders.map(lambda share: answered(listener.port, share), shared(cases)):
                 answers.update(found)
             if first == begun:
@@ -81,18 +83,18 @@ def test_damaged_data_sets_are_answered_by_the_listener(listener: ListenerProces
     print({f"0x{status:04X}": count for status, count in answers.items()})
 
 
-def shared(cases: range) -> list[range]:
+def shared(cases: dict[int, tuple[UID, bytes]]) -> list[dict[int, tuple[UID, bytes]]]:
     """The cases dealt out to all senders."""
-    return [cases[number::SENDERS] for number in range(SENDERS)]
+    return [dict(islice(cases.items(), number, None, SENDERS)) for number in range(SENDERS)]
 
 
-def answered(port: int, cases: range) -> list[int]:
+def answered(port: int, cases: dict[int, tuple[UID, bytes]]) -> list[int]:
     """The answers to cases, on one association; one that does not come in time ends the test, with the case."""
     sender = Storing(port)
     answers = []
-    for number in cases:
+    for number, (syntax, content) in cases.items():
         try:
-            status = sender.send(*case(number))
+            status = sender.send(syntax, content)
         except (TimeoutError, AssertionError) as error:
             raise AssertionError(f"case {number}: {error}") from error
         assert status in ANSWERS, f"case {number}: 0x{status:04X}"
