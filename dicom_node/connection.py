@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import ssl
 import struct
+import threading
 import time
+import weakref
 from collections import deque
 from typing import cast
 
@@ -30,7 +33,8 @@ _PDU_HEAD, _FRAGMENT_HEAD = 6, 12
 class ImageSocket(AssociationSocket):
     """A connection that is read in large pieces, and whose peer must finish in time what it has begun.
 
-    Plain and TLS connections alike. What was read and not yet used is `buffered`.
+    Plain and TLS connections alike. What was read and not yet used is `buffered`. Whoever waits for the peer is woken
+    by `ring` as well, so that nobody need wake up again and again to look for other work.
 
     Args:
         idle_seconds: longest time that `recv` and a send may take; None = for ever.
@@ -48,6 +52,10 @@ class ImageSocket(AssociationSocket):
         self._idle_seconds = idle_seconds
         self._poll = select.poll()
         self._poll.register(client_socket, select.POLLIN)
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._remove_bell = weakref.finalize(self, os.close, self._bell)
+        self._poll.register(self._bell, select.POLLIN)
+        self._bell_lock = threading.Lock()
         self._memory = bytearray()
         self._first = self._end = 0
 
@@ -66,8 +74,14 @@ class ImageSocket(AssociationSocket):
         """Whether there is something to read now."""
         return self.wait(0.0)
 
+    def ring(self) -> None:
+        """Wake the thread that waits for the peer; from any thread."""
+        with self._bell_lock:
+            if self._bell >= 0:
+                os.eventfd_write(self._bell, 1)
+
     def wait(self, seconds: float) -> bool:
-        """Whether there is something to use, waiting for it so long at most."""
+        """Whether there is something to use, waiting for it so long at most, or until somebody rings."""
         return self._first < self._end or self._arrived(seconds)
 
     def use(self, count: int) -> None:
@@ -75,7 +89,7 @@ class ImageSocket(AssociationSocket):
         self._first += count
 
     def read_more(self, seconds: float) -> bool | None:
-        """Add to `buffered` what has come; False when nothing came within so many seconds, None at the end.
+        """Add to `buffered` what has come; False when nothing came so long, or somebody rang, None at the end.
 
         Raises:
             OSError: the connection is broken.
@@ -128,6 +142,11 @@ class ImageSocket(AssociationSocket):
         self._first = self._end = 0
         if memory:
             _idle_memory.append(memory)
+        with self._bell_lock:
+            if self._bell >= 0:
+                self._poll.unregister(self._bell)
+                self._bell = -1
+                self._remove_bell()
 
     def _read_into(self, room: memoryview, seconds: float | None) -> int | None:
         """Read what has come, 0 bytes at the end; None when nothing comes within so many seconds."""
@@ -149,7 +168,10 @@ class ImageSocket(AssociationSocket):
             return False
         if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
             return True
-        return bool(self._poll.poll(None if seconds is None else max(0.0, seconds) * 1000))
+        found = self._poll.poll(None if seconds is None else max(0.0, seconds) * 1000)
+        if any(file == self._bell for file, _ in found):
+            os.eventfd_read(self._bell)
+        return any(file != self._bell for file, _ in found)
 
     @property
     def _open_socket(self) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -136,6 +137,9 @@ class Crew:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # Collecting garbage writes to each object it looks at, and what is written to is no longer shared.
+        gc.collect()
+        gc.freeze()
         pid = os.fork()
         if pid == 0:
             ours.close()
@@ -143,6 +147,7 @@ class Crew:
                 hand.line.close()
             self._doorway.close()
             _run(self._work, Channel(theirs))
+        gc.unfreeze()
         theirs.close()
         ours.setblocking(False)
         hand = _Hand(pid, ours, time.monotonic())

@@ -25,7 +25,7 @@ from dicom_node.status import StoreStatus
 logger = logging.getLogger(__name__)
 
 # How long the association's thread waits for a message before it looks whether the association has ended.
-_WAIT_SECONDS = 0.05
+_WAIT_SECONDS = 0.25
 # Commands and the data sets of services other than C-STORE.
 _LONGEST_IN_MEMORY = 1 << 20
 

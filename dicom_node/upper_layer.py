@@ -19,7 +19,7 @@ from dicom_node.spool import IncomingFile
 logger = logging.getLogger(__name__)
 
 # How long the upper layer's thread waits for its next event before it looks whether the association has ended.
-_WAIT_SECONDS = 0.05
+_WAIT_SECONDS = 0.5
 _POLL_SECONDS = 0.001
 # How long the peer may take to close the connection by itself after an abort or a rejection.
 _LINGER_SECONDS = 0.5
@@ -50,7 +50,17 @@ class ImageDul(DULServiceProvider):
     def send_pdu(self, primitive: Any) -> None:
         """Queue a primitive for the peer and wake the thread that sends it."""
         super().send_pdu(primitive)
+        self._wake()
+
+    def kill_dul(self) -> None:
+        """Have the thread end."""
+        super().kill_dul()
+        self._wake()
+
+    def _wake(self) -> None:
         self._outgoing.set()
+        if isinstance(self.socket, ImageSocket):
+            self.socket.ring()
 
     def run_reactor(self) -> None:
         """Run until the association ends; what was half received then is removed."""

@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
 import pytest
+from pynetdicom import AE
+from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import P_DATA
 
-from dicom_node.connection import ReceivedData
+from dicom_node.connection import ImageSocket, ReceivedData
 from tests.dicom_node.sending import pdu
 
 
@@ -19,3 +27,44 @@ def test_received_values_are_those_of_the_pdu() -> None:
 def test_impossible_lengths_are_refused(body: bytes) -> None:
     with pytest.raises(ValueError):
         ReceivedData(bytearray(body))
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[ImageSocket, socket.socket]]:
+    """A connection on our side, and its peer's end of it."""
+    with socket.create_server(("127.0.0.1", 0)) as door, socket.create_connection(door.getsockname()) as peer:
+        connection, _ = door.accept()
+        made = ImageSocket(Association(AE(), "acceptor"), connection, 20.0)
+        yield made, peer
+        made.forget()
+        connection.close()
+
+
+def seconds_of(wait: float, connection: ImageSocket) -> tuple[bool, float]:
+    begin = time.monotonic()
+    return connection.wait(wait), time.monotonic() - begin
+
+
+def test_who_waits_for_the_peer_is_woken_by_the_bell_once(ends: tuple[ImageSocket, socket.socket]) -> None:
+    connection, peer = ends
+    threading.Timer(0.2, connection.ring).start()
+    something, seconds = seconds_of(10, connection)
+    assert not something and 0.1 < seconds < 5
+    something, seconds = seconds_of(0.3, connection)
+    assert not something and seconds > 0.2, "the bell rang once"
+    connection.ring()
+    peer.sendall(b"data")
+    assert connection.recv(4) == b"data", "a bell is no end of what is awaited"
+    peer.sendall(b"more")
+    assert seconds_of(10, connection)[0]
+
+
+def test_a_bell_that_is_gone_may_be_rung(ends: tuple[ImageSocket, socket.socket]) -> None:
+    connection, _ = ends
+    bell = connection._bell
+    os.fstat(bell)
+    connection.forget()
+    with pytest.raises(OSError):
+        os.fstat(bell)
+    connection.ring()
+    connection.forget()
