@@ -8,7 +8,7 @@ import mmap
 import os
 import tempfile
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 # What goes to the disk in one write.
@@ -26,6 +26,9 @@ class BlockFile:
     system knows no way past it (O_DIRECT), and for files of less than a block, writing is as usual. The file must be
     synced as any other.
 
+    Args:
+        written: called with each block, in order, before it is written.
+
     Attributes:
         path: where it is.
 
@@ -33,14 +36,20 @@ class BlockFile:
         OSError: it cannot be made.
     """
 
-    def __init__(self, folder: Path, suffix: str) -> None:
+    def __init__(self, folder: Path, suffix: str, written: Callable[[memoryview], None] = lambda _: None) -> None:
         self._descriptor, name = tempfile.mkstemp(suffix=suffix, dir=folder)
         self.path = Path(name)
         self._block = _idle_blocks.pop() if _idle_blocks else mmap.mmap(-1, BLOCK_BYTES)
         self._filled = 0
+        self._written = written
         self._direct = False
         # The lock ends with the process, however it ends.
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    @property
+    def pending(self) -> memoryview:
+        """What came and is not written yet; to be released before more comes."""
+        return memoryview(self._block)[: self._filled]
 
     def append(self, pieces: Sequence[memoryview]) -> None:
         """Add pieces of bytes, in order.
@@ -60,6 +69,8 @@ class BlockFile:
 
     def finish(self) -> None:
         """Write what is left; nothing more may come. Errors as `append`."""
+        with self.pending as rest:
+            self._written(rest)
         aligned = self._filled - self._filled % _ALIGNMENT if self._direct else 0
         self._write(0, aligned)
         self._pass_cache(False)
@@ -80,6 +91,8 @@ class BlockFile:
     def _write_whole_block(self) -> None:
         if not self._direct and os.lseek(self._descriptor, 0, os.SEEK_CUR) == 0:
             self._pass_cache(True)
+        with self.pending as block:
+            self._written(block)
         self._write(0, BLOCK_BYTES)
         self._filled = 0
 

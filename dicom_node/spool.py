@@ -49,6 +49,8 @@ class IncomingFile(BytesIO):
         self._min_free = min_free
         self._look_at = _LOOK_AGAIN
         self._digest = hashlib.sha256()
+        # Bytes of the header, which are not digested, that are still to be written.
+        self._header = len(header)
         self._file: BlockFile | None = None
         self._beginning = bytearray(header)
         try:
@@ -64,7 +66,10 @@ class IncomingFile(BytesIO):
     @property
     def file_sha256(self) -> str:
         """Digest of the data set so far, without the file's header."""
-        return self._digest.hexdigest()
+        digest = self._digest.copy()
+        with memoryview(self._beginning) if self._file is None else self._file.pending as rest:
+            digest.update(rest[self._header :])
+        return digest.hexdigest()
 
     def write(self, data: Buffer, /) -> int:
         """Append a piece of the data set; returns its length."""
@@ -75,8 +80,6 @@ class IncomingFile(BytesIO):
         length = sum(map(len, pieces))
         if self.failure is None:
             try:
-                for piece in pieces:
-                    self._digest.update(piece)
                 self._append(pieces, length)
                 self.length += length
                 if self.length >= self._look_at:
@@ -133,10 +136,15 @@ class IncomingFile(BytesIO):
 
     def _spill(self) -> BlockFile:
         """A file with what is kept in memory, to be followed by what comes from now on."""
-        file = BlockFile(self._folder, SUFFIX)
+        file = BlockFile(self._folder, SUFFIX, self._take_in)
         with memoryview(self._beginning) as beginning:
             file.append([beginning])
         return file
+
+    def _take_in(self, block: memoryview) -> None:
+        """Digest what is about to be written: in large blocks, since other threads wait for their turn after each."""
+        self._digest.update(block[self._header :])
+        self._header = 0
 
     def _remove(self) -> None:
         self._beginning = bytearray()

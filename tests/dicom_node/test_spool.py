@@ -36,6 +36,20 @@ def test_pieces_become_one_file_in_dicom_format(folder: DataDir) -> None:
     assert files(folder) == []
 
 
+@pytest.mark.parametrize("sizes", [[0], [1000], [SMALL - 1000, 2000], [SMALL], [BLOCK_BYTES, 5], [900_001] * 3])
+def test_the_digest_is_that_of_the_data_set_at_any_time(folder: DataDir, sizes: list[int]) -> None:
+    content = b""
+    with opened(folder) as incoming:
+        for size in sizes:
+            piece = os.urandom(size)
+            incoming.write(piece)
+            content += piece
+            assert incoming.file_sha256 == hashlib.sha256(content).hexdigest()
+        for _ in range(2):
+            assert dataset_bytes(incoming.finish()) == content
+            assert incoming.file_sha256 == hashlib.sha256(content).hexdigest()
+
+
 def test_without_space_nothing_is_opened_and_the_rest_is_dropped(folder: DataDir) -> None:
     with opened(folder, min_free=1 << 60) as incoming:
         assert incoming.write(b"x" * 100) == 100
