@@ -39,7 +39,7 @@ class BlockFile:
     def __init__(self, folder: Path, suffix: str, written: Callable[[memoryview], None] = lambda _: None) -> None:
         self._descriptor, name = tempfile.mkstemp(suffix=suffix, dir=folder)
         self.path = Path(name)
-        self._block = _idle_blocks.pop() if _idle_blocks else mmap.mmap(-1, BLOCK_BYTES)
+        self._block = _unused_block()
         self._filled = 0
         self._written = written
         self._direct = False
@@ -119,3 +119,10 @@ class BlockFile:
                         raise
                     # Blocks of the disk are larger than thought, or a part was taken that is no whole block.
                     self._pass_cache(False)
+
+
+def _unused_block() -> mmap.mmap:
+    try:
+        return _idle_blocks.pop()
+    except IndexError:
+        return mmap.mmap(-1, BLOCK_BYTES)
