@@ -13,27 +13,36 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from retrieval.bench.hashing.labels import sharing
-from retrieval.losses.contrastive import ContrastiveLoss
-from retrieval.losses.joint_hash import contrast, multi_label, quantisation
+from retrieval.losses.contrastive import ContrastiveLoss, root
+from retrieval.losses.joint_hash import multi_label
+from retrieval.losses.pairs import balanced_mean
 
 
 class AttentionHashLoss(nn.Module):
-    """P4's `L = L_c + α·L_r + β·L_cb` on the whole code, similar being images that share a finding.
+    """P4's `L = L_c + α·L_r + β·L_cb` as it is printed, similar being images that share a finding.
 
-    Distances and margin are on the scale of `JointHashLoss`: the paper does not print its margin.
+    `L_c` is the contrastive loss of the Euclidean distance of two codes, the mean of similar and that of dissimilar
+    pairs weighing the same; `L_r = ‖ |f| − 1 ‖₁` and `L_cb` are sums over bits and findings, averaged over images. The
+    paper does not print its margin: √(2·bits), from which on two codes of ±1 differ in half of their bits.
 
     Source: P4, eq. 8 to 12.
     """
 
-    def __init__(self, alpha: float = 0.5, beta: float = 0.5, margin: float = math.sqrt(2)) -> None:
+    def __init__(self, alpha: float = 0.5, beta: float = 0.5) -> None:
         super().__init__()
         self.alpha, self.beta = alpha, beta
-        self.contrastive = ContrastiveLoss(margin)
 
     def forward(self, codes: Tensor, logits: Tensor, patients: Tensor, labels: Tensor) -> Tensor:
         """Cost of a batch."""
-        pairs = contrast(codes, *sharing(labels), self.contrastive)
-        return pairs + self.alpha * quantisation(codes) + self.beta * multi_label(logits, labels)
+        similar, dissimilar = sharing(labels)
+        rows, columns = torch.triu_indices(len(codes), len(codes), offset=1, device=codes.device)
+        rows, columns = (side[(similar | dissimilar)[rows, columns]] for side in (rows, columns))
+        alike = similar[rows, columns]
+        distance = root((codes[rows] - codes[columns]).square().sum(dim=1))
+        contrastive = ContrastiveLoss(math.sqrt(2 * codes.shape[1]))
+        pairs = balanced_mean(contrastive(distance, (~alike).to(distance.dtype)), alike)
+        regular = (codes.abs() - 1).abs().sum(dim=1).mean()
+        return pairs + self.alpha * regular + self.beta * multi_label(logits, labels)
 
 
 class DeepSupervisedHashingLoss(nn.Module):

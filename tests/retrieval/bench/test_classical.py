@@ -29,7 +29,7 @@ def test_histogram_metrics_by_hand() -> None:
         "intersection": 0.25 + 0.25,
         "chi-square": -((0.5**2) / 0.75 + (0.5**2) / 0.25),
         "Bhattacharyya": -np.sqrt(1 - 2 * np.sqrt(0.75 * 0.25)),
-        "correlation": np.corrcoef([0.75, 0.25] + [0] * 254, [0.25, 0.75] + [0] * 254)[0, 1],
+        "correlation": abs(np.corrcoef([0.75, 0.25] + [0] * 254, [0.25, 0.75] + [0] * 254)[0, 1]),
     }
     for metric, value in expected.items():
         method = Histogram(metric)
@@ -48,6 +48,16 @@ def test_hashes_are_those_of_imagehash(pictures: np.ndarray) -> None:
         represented = method.represent(pictures)
         assert np.array_equal(method.similarity(represented, represented), expected)
         assert method.nbytes(represented) == 8 * len(pictures)
+
+
+def test_a_correlation_below_zero_counts_by_its_size() -> None:
+    """Equal shares of two grey levels, and equal shares of all others: P3 takes the absolute value of eq. 1."""
+    one = np.array([[[0, 255]]], np.uint8)
+    other = np.arange(1, 255, dtype=np.uint8).reshape(1, 1, -1)
+    expected = np.corrcoef([0.5, *[0] * 254, 0.5], [0, *[1 / 254] * 254, 0])[0, 1]
+    method = Histogram("correlation")
+    assert expected < -0.9
+    assert np.isclose(method.similarity(method.represent(one), method.represent(other))[0, 0], -expected, atol=1e-5)
 
 
 def test_grey_cosine_by_hand() -> None:

@@ -24,14 +24,20 @@ ENTROPY = 2 * math.log(2)
 
 
 def test_p4_joint_loss_by_hand() -> None:
-    """Root mean square distances: 0 and 1 at 1/√2, 0 and 2 at 0, 1 and 2 at 1/√2; margin 1."""
-    codes = torch.tensor([[1.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
-    near = 1 / math.sqrt(2)
-    pulled = 0.5 * near**2
-    pushed = (0.5 * 1 + 0.5 * (1 - near) ** 2) / 2
-    quantised = 1 / 6
-    found = AttentionHashLoss(alpha=0.5, beta=0.5, margin=1)(codes, UNSURE, PATIENTS, LABELS)
-    assert found.item() == pytest.approx(0.5 * (pulled + pushed) + 0.5 * quantised + 0.5 * ENTROPY, abs=1e-5)
+    """Two bits, so m = √4 = 2: images 0 and 1 are 1 apart, 0 and 2 are √2, 1 and 2 are √5, beyond the margin."""
+    codes = torch.tensor([[1.0, 1.0], [0.0, 1.0], [2.0, 0.0]])
+    pulled = 0.5 * 1**2
+    pushed = (0.5 * (2 - math.sqrt(2)) ** 2 + 0) / 2
+    regular = (0 + 1 + (1 + 1)) / 3
+    found = AttentionHashLoss(alpha=0.25, beta=0.5)(codes, UNSURE, PATIENTS, LABELS)
+    assert found.item() == pytest.approx(0.5 * (pulled + pushed) + 0.25 * regular + 0.5 * ENTROPY, abs=1e-5)
+
+
+def test_p4_s_entropy_by_hand() -> None:
+    """Eq. 11 of one image with probabilities 0.8 and 0.4 of a finding that is there and one that is not."""
+    logits = torch.tensor([[math.log(0.8 / 0.2), math.log(0.4 / 0.6)]])
+    found = AttentionHashLoss(alpha=0, beta=1)(torch.ones(1, 2), logits, PATIENTS[:1], LABELS[:1])
+    assert found.item() == pytest.approx(-math.log(0.8) - math.log(1 - 0.4), abs=1e-6)
 
 
 def test_dsh_by_hand() -> None:
