@@ -1,7 +1,8 @@
-"""Puts a comparison's figures on record: CSV and picture into `results/comparison`, the page into `docs/comparison.md`.
+"""Puts a comparison's figures on record: CSV and picture into `results/comparison`, the pages into `docs`.
 
-Run: `lungprint bench --data MANIFEST -o comparison`, then `python -m benchmarks.comparison comparison`. The heat maps
-stay in that folder: they show patients' images.
+Run: `lungprint bench --profile full --data MANIFEST -o comparison`, then `python -m benchmarks.comparison comparison`.
+The heat maps stay in that folder: they show patients' images. After new weights of this product, it alone is measured:
+`lungprint bench ours --beside benchmarks/results/comparison --profile full --data MANIFEST -o comparison`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import shutil
 from pathlib import Path
 
+from retrieval.bench.details import details
 from retrieval.bench.page import page
 from retrieval.bench.picture import draw_comparison
 from retrieval.bench.report import PICTURE
@@ -17,12 +19,13 @@ from retrieval.bench.results import FIGURES, TABLES, read_results
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "comparison"
-PAGE = ROOT / "docs" / "comparison.md"
+PAGE, DETAILS = ROOT / "docs" / "comparison.md", ROOT / "docs" / "comparison-tables.md"
 
 
-def recorded_page() -> str:
-    """The page of the figures on record."""
-    return page(read_results(RESULTS), f"../{(RESULTS / PICTURE).relative_to(ROOT).as_posix()}")
+def recorded_pages() -> dict[Path, str]:
+    """The pages of the figures on record, by path."""
+    results, picture = read_results(RESULTS), f"../{(RESULTS / PICTURE).relative_to(ROOT).as_posix()}"
+    return {PAGE: page(results, picture, DETAILS.name), DETAILS: details(results, PAGE.name)}
 
 
 def main() -> None:
@@ -34,8 +37,9 @@ def main() -> None:
     for name in (FIGURES, TABLES):
         shutil.copy(folder / name, RESULTS / name)
     draw_comparison(read_results(RESULTS), RESULTS / PICTURE)
-    PAGE.write_text(recorded_page(), encoding="utf-8")
-    print(f"{RESULTS} and {PAGE} are written.")
+    for path, text in recorded_pages().items():
+        path.write_text(text, encoding="utf-8")
+    print(f"{RESULTS}, {PAGE} and {DETAILS} are written.")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,87 +13,6 @@ from cli.output import console, progress_bar
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _NEEDED = ("faiss", "imagehash", "matplotlib", "psutil")
-
-
-@dataclass(frozen=True)
-class _Profile:
-    """How much is done.
-
-    Attributes:
-        images: to compare, of all datasets together. SIFT takes milliseconds a pair, and there are half as many pairs
-            as the square of the images.
-        steps, size, patients, lessons: how networks are trained, see `Effort`. hash_*: hashing, see `HashEffort`.
-        side: of the images that frozen networks get, pixels. keypoints: of an image, for SIFT and ORB.
-    """
-
-    images: int
-    steps: int
-    size: int
-    patients: int
-    lessons: int | None
-    side: int
-    keypoints: int
-    hash_steps: int
-    hash_size: int
-    hash_batch: int
-    hash_images: int
-    hash_backbone: str
-
-    @property
-    def said(self) -> str:
-        """What the profile means, for the page."""
-        return (
-            f"up to {self.images:,} images are compared; Siamese networks learn for {self.steps:,} steps of "
-            f"{2 * self.patients} images at {self.size} pixels, hash networks ({self.hash_backbone}) for "
-            f"{self.hash_steps:,} steps of {self.hash_batch} at {self.hash_size}; frozen networks "
-            f"see {self.side} pixels"
-        )
-
-
-_PROFILES = {
-    "miniature": _Profile(
-        images=24,
-        steps=3,
-        size=32,
-        patients=2,
-        lessons=24,
-        side=32,
-        keypoints=20,
-        hash_steps=3,
-        hash_size=96,
-        hash_batch=4,
-        hash_images=24,
-        hash_backbone="resnet18",
-    ),
-    "quick": _Profile(
-        images=200,
-        steps=6,
-        size=64,
-        patients=4,
-        lessons=240,
-        side=160,
-        keypoints=200,
-        hash_steps=24,
-        hash_size=96,
-        hash_batch=16,
-        hash_images=200,
-        hash_backbone="resnet18",
-    ),
-    "full": _Profile(
-        images=8000,
-        steps=3000,
-        size=224,
-        patients=32,
-        lessons=None,
-        side=224,
-        keypoints=500,
-        hash_steps=3000,
-        hash_size=224,
-        hash_batch=64,
-        hash_images=100_000,
-        hash_backbone="resnet50",
-    ),
-}
 
 
 @click.command(epilog=EXIT_CODES)
@@ -110,11 +28,19 @@ _PROFILES = {
 )
 @click.option(
     "--profile",
-    type=click.Choice(list(_PROFILES)),
+    type=click.Choice(["miniature", "quick", "full"]),
     default="quick",
     show_default=True,
     help="miniature: 24 images and 3 training steps, to see that everything runs; quick: 200 images and 6 steps, a "
-    "quarter of an hour on two cores; full: up to 8,000 images and 3,000 steps, for a GPU.",
+    "quarter of an hour on two cores; full: all images; on a GPU as many steps as the papers took, else 240 from "
+    "ImageNet weights and 12 from random ones, two hours on two cores.",
+)
+@click.option(
+    "--hours",
+    type=click.FloatRange(0),
+    help="Train all networks together for so long at most, each for the same share of what is left. A network whose "
+    "time is up is measured as it is, the table says how far it came, and the same command goes on with it. Measuring "
+    "takes its own time.",
 )
 @click.option("--dataset", "datasets", multiple=True, help="Only images of this dataset; may be repeated.")
 @click.option(
@@ -128,6 +54,12 @@ _PROFILES = {
     "--pairs",
     type=_FILE,
     help="Pairs for Packhäuser's protocol: CSV (file_a, file_b, same) or a published list; drawn as theirs if missing.",
+)
+@click.option(
+    "--beside",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of an earlier comparison of the same images: its other methods stand beside METHODS, which alone are "
+    "measured.",
 )
 @click.option("--weights", default="default", show_default=True, help="This product's: a shipped name, or a file.")
 @click.option(
@@ -146,9 +78,11 @@ def command(
     manifest: Path,
     output: Path,
     profile: str,
+    hours: float | None,
     datasets: tuple[str, ...],
     split: str,
     pairs: Path | None,
+    beside: Path | None,
     weights: str,
     backbones: tuple[str, ...],
     pretrained: bool,
@@ -162,10 +96,11 @@ def command(
     find the same findings), p5 (max-pooled features), ours. A wrong name lists all. Networks of p1, p3 and p4 are
     trained on the manifest's training split; p4 is left out where no findings are known there.
 
-    The folder gets comparison.md (tables and pictures), comparison.csv (every figure), tables.csv (what one paper has
-    and no other), comparison.png and, with p4, heat-maps: they show X-rays, so keep the folder as safe as those. What
-    was measured stays in methods/: the same command goes on after a stop, and measures nothing twice on the same
-    images. Backbones without ImageNet weights start from random ones, and the table says so.
+    The folder gets comparison.md (what came out), tables.md (every table), comparison.csv (every figure), tables.csv
+    (what one paper has and no other), comparison.png and, with p4, heat-maps: they show X-rays, so keep the folder as
+    safe as those. What was measured stays in methods/: the same command goes on after a stop, and measures nothing
+    twice on the same images. Several commands for different methods may share one folder at the same time. Backbones
+    without ImageNet weights start from random ones, and the table says so.
 
     \b
     Examples:
@@ -173,6 +108,7 @@ def command(
       lungprint bench p3 ours --data xrays/manifest.csv --dataset nih -o comparison
       lungprint bench p2 --pretrained --data xrays/manifest.csv -o comparison
       lungprint bench ours --data nih/manifest.csv --pairs pairs_testing.txt -o comparison
+      lungprint bench ours --beside earlier --data xrays/manifest.csv -o comparison
     """
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
@@ -180,23 +116,27 @@ def command(
             f"The comparison needs {' and '.join(missing)}: install them with pip install 'lungprint[train]'."
         )
     # Here, not above: torch takes seconds to import, and `--help` should not.
+    from torch import cuda
+
+    from retrieval.bench import profiles
     from retrieval.bench.catalogue import Sources, catalogue, chosen, needed_downloads
+    from retrieval.bench.lessons import Lessons
     from retrieval.bench.report import HEAT_MAPS, PAGE, show, write
     from retrieval.bench.results import Origin
-    from retrieval.bench.run import Comparison, compare
-    from retrieval.bench.trained import Effort, HashEffort, Lessons
+    from retrieval.bench.run import Comparison, compare, compared
+    from retrieval.bench.training_time import TrainingTime
     from retrieval.data.manifest import Split
     from retrieval.encoder import Encoder
     from retrieval.networks.backbone import download_weights
 
     with tempfile.TemporaryDirectory(prefix="lungprint-bench-") as scratch, progress_bar() as bar:
-        kept, files, how = cache or Path(scratch), _files(backbones), _PROFILES[profile]
-        effort = Effort(how.steps, how.size, how.patients, how.lessons)
-        hashing = HashEffort(how.hash_steps, how.hash_size, how.hash_batch, how.hash_images, how.hash_backbone)
+        kept, files, limit = cache or Path(scratch), _files(backbones), TrainingTime(hours)
+        how = profiles.profile(profile, gpu=cuda.is_available())
+        efforts = (how.learned, how.blank, how.hashing)
         lessons = Lessons(
-            manifest, kept, datasets, output / "runs", files, effort, hashing, pretrained, output / HEAT_MAPS
+            manifest, kept, datasets, output / "runs", files, *efforts, pretrained, output / HEAT_MAPS, limit
         )
-        sources = Sources(weights, files, pretrained, lessons, how.side, how.keypoints)
+        sources = Sources(weights, files, pretrained, lessons, how.side, how.blank_side, how.keypoints)
         entries = chosen(catalogue(sources), methods)
         for name in needed_downloads(entries, sources):
             # Now, not when its turn comes: without a network, an error after an hour would be late.
@@ -209,16 +149,19 @@ def command(
             if not bar.console.is_terminal:
                 click.echo(f"{place} of {count}: {name}", err=True)
 
+        asked = Comparison(manifest, kept, datasets, Split(split), how.images, rounds, pairs)
         found = compare(
-            Comparison(manifest, kept, datasets, Split(split), how.images, rounds, pairs),
+            asked,
             entries,
             output,
             said,
             lambda images: Encoder.load(weights).encode(images).gate.suitable,
+            limit,
         )
         bar.update(task, completed=len(entries))
     groups = {entry.key: entry.group for entry in entries}
-    show(write(found, groups, Origin.here(profile, how.said, split), output), console())
+    origin = Origin.here(profile, how.said, split, compared(asked))
+    show(write(found, groups, origin, output, beside), console())
     click.echo(f"Comparison: {output / PAGE}")
 
 

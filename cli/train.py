@@ -228,7 +228,7 @@ def _to_the_end(trainer: Trainer, name: str) -> bool:
                 click.echo(f"step {costs.step} of {config.steps}, {said}", err=True)
             if stop.asked:
                 break
-        steps.close()  # type: ignore[attr-defined]  # a generator
+        steps.close()
     if trainer.finished:
         return True
     trainer.save()

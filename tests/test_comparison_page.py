@@ -1,14 +1,17 @@
-"""docs/comparison.md is what its committed figures say."""
+"""The pages of the comparison are what their committed figures say."""
 
 from __future__ import annotations
 
-from benchmarks.comparison import PAGE, RESULTS, recorded_page
+from benchmarks.comparison import DETAILS, PAGE, RESULTS, recorded_pages
 from retrieval.bench.lead import leads
 from retrieval.bench.results import read_results
 
 
-def test_the_page_is_up_to_date_with_its_figures() -> None:
-    assert PAGE.read_text(encoding="utf-8") == recorded_page()
+def test_the_pages_are_up_to_date_with_their_figures() -> None:
+    pages = recorded_pages()
+    assert set(pages) == {PAGE, DETAILS}
+    for path, text in pages.items():
+        assert path.read_text(encoding="utf-8") == text
 
 
 def test_every_group_of_methods_is_on_record() -> None:

@@ -15,11 +15,12 @@ from retrieval.bench.hashing.labels import learnable_findings
 from retrieval.bench.hashing.methods import FeatureHash, FeatureLessons
 from retrieval.bench.hashing.networks import TrainedHash
 from retrieval.bench.hashing.recipes import FEATURE_HASHES, trained_recipes
+from retrieval.bench.lessons import HashEffort, Lessons
 from retrieval.bench.measures import MEASURES
 from retrieval.bench.method import ImageMethod
 from retrieval.bench.ours import OurEmbedding, OurVerdict
 from retrieval.bench.recipes import p1_recipes, p3_recipes
-from retrieval.bench.trained import HashEffort, Lessons, Recipe, TrainedMethod
+from retrieval.bench.trained import Recipe, TrainedMethod
 from retrieval.calibration import calibration_beside
 from retrieval.encoder import Encoder
 from retrieval.errors import ConfigInvalid, ManifestInvalid
@@ -43,6 +44,7 @@ class Entry:
             error then.
         shared: name of the representation, where methods that follow each other have the same; "" for one of its own.
         backbone: torchvision's name, of a network that starts from ImageNet weights where there are some; else "".
+        trained: whether a network is trained for it.
     """
 
     key: str
@@ -54,6 +56,7 @@ class Entry:
     missing: str = ""
     shared: str = ""
     backbone: str = ""
+    trained: bool = False
 
     @property
     def represented_as(self) -> str:
@@ -70,7 +73,8 @@ class Sources:
         backbones: files of torchvision state dicts (safetensors), by torchvision's name.
         pretrained: let torchvision download ImageNet weights of the others.
         lessons: what trained methods learn from; they are left out if None.
-        side: of the images that frozen networks get, pixels. keypoints: of an image at most, for SIFT and ORB.
+        side: of the images that frozen networks get, pixels; blank_side: those with random weights.
+        keypoints: of an image at most, for SIFT and ORB.
     """
 
     weights: str
@@ -78,7 +82,16 @@ class Sources:
     pretrained: bool = False
     lessons: Lessons | None = None
     side: int = SIDE
+    blank_side: int = SIDE
     keypoints: int = MOST_KEYPOINTS
+
+    def side_of(self, backbone: str) -> int:
+        """Of the images that a frozen backbone gets, pixels."""
+        return self.side if self.pretrained or backbone in self.backbones else self.blank_side
+
+    def frozen(self, backbone: str) -> FrozenBackbone:
+        """A backbone that is not trained."""
+        return FrozenBackbone(backbone, self.backbones.get(backbone), self.pretrained, self.side_of(backbone))
 
 
 def catalogue(sources: Sources) -> list[Entry]:
@@ -131,13 +144,15 @@ def _classical(method: ImageMethod[Any], sources: Sources) -> Entry:
 
 def _trained(sources: Sources, lessons: Lessons) -> list[Entry]:
     entries = []
+    gate = model_id_of(find_weights(sources.weights))
     # The papers' own backbones, and those that there are starting weights for.
     more = sorted(set(sources.backbones) - set(P2_BACKBONES))
     for recipe in p3_recipes(more):
         # Trained once for the two rows that follow each other.
         make = lru_cache(1)(partial(TrainedMethod, recipe, lessons))
         entry = _lesson(recipe, "p3", make, sources, lessons)
-        gated = replace(entry, key=f"{recipe.key}-gated", name=f"{recipe.name}, gated", gated=True)
+        made_from = f"{entry.made_from} gate of {gate}"
+        gated = replace(entry, key=f"{recipe.key}-gated", name=f"{recipe.name}, gated", made_from=made_from, gated=True)
         entries += [replace(one, shared=recipe.key) for one in (entry, gated)]
     for recipe in p1_recipes(more):
         entries.append(_lesson(recipe, "p1", partial(TrainedMethod, recipe, lessons), sources, lessons))
@@ -145,18 +160,16 @@ def _trained(sources: Sources, lessons: Lessons) -> list[Entry]:
 
 
 def _lesson(recipe: Recipe, group: str, make: Make, sources: Sources, lessons: Lessons) -> Entry:
-    made_from = f"{recipe} {lessons.effort} {_origin(sources, recipe.backbone)}"
-    return Entry(recipe.key, recipe.name, group, make, made_from, backbone=recipe.backbone)
+    made_from = f"{recipe} {lessons.effort_of(recipe.backbone)} {_origin(sources, recipe.backbone)}"
+    return Entry(recipe.key, recipe.name, group, make, made_from, backbone=recipe.backbone, trained=True)
 
 
 def _frozen(sources: Sources) -> list[Entry]:
     # One at a time: networks of methods that are done need no memory.
-    load = lru_cache(1)(
-        lambda name: FrozenBackbone(name, sources.backbones.get(name), sources.pretrained, sources.side)
-    )
+    load = lru_cache(1)(sources.frozen)
     entries = []
     for name in (*P2_BACKBONES, *sorted(set(sources.backbones) - set(P2_BACKBONES))):
-        made_from = f"{sources.side} pixels, {_origin(sources, name)}"
+        made_from = f"{sources.side_of(name)} pixels, {_origin(sources, name)}"
         for measure in MEASURES:
             make = partial(_features, load, name, measure)
             key = f"{name}-{measure.lower()}"
@@ -202,9 +215,10 @@ def _hashing(sources: Sources, lessons: Lessons) -> list[Entry]:
             recipe.name,
             "p4",
             partial(TrainedHash, recipe, lessons),
-            made_from,
+            f"{made_from} {recipe.loss.__name__}",
             missing=missing,
             backbone=name,
+            trained=True,
         )
         for recipe in trained_recipes()
     ]
@@ -213,10 +227,10 @@ def _hashing(sources: Sources, lessons: Lessons) -> list[Entry]:
 
 def _max_pooled(sources: Sources) -> Entry:
     name = _P5_BACKBONE
-    made_from = f"{sources.side} pixels, {_origin(sources, name)}"
+    made_from = f"{sources.side_of(name)} pixels, {_origin(sources, name)}"
 
     def make() -> ImageMethod[Any]:
-        return MaxPooledFeatures(FrozenBackbone(name, sources.backbones.get(name), sources.pretrained, sources.side))
+        return MaxPooledFeatures(sources.frozen(name))
 
     return Entry(f"{name}-max", f"frozen {name}, max-pooled", "p5", make, made_from, backbone=name)
 

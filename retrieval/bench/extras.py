@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ THRESHOLDS = (0.85, 0.90, 0.95, 0.99)
 _COLLECTIONS = (3000, 100)
 _BITS, _TABLES = (4, 8, 12), (2, 8, 32)
 _NEAREST = 10
+_THRESHOLDS = "P2, thresholds: "
+_SPEED = f"P2, speed: {_COLLECTIONS[0]:,} x {_COLLECTIONS[1]} images"
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def threshold_table(name: str, similarity: Matrix, cohort: Cohort) -> Extra:
             )
         )
     heading = ("cosine ≥", "recall", "false positives, of the true ones")
-    return Extra(f"P2, thresholds: {name}, {cohort.name}", heading, tuple(rows))
+    return Extra(f"{_THRESHOLDS}{name}, {cohort.name}", heading, tuple(rows))
 
 
 def product_speed(features: Matrix) -> Extra:
@@ -71,7 +74,7 @@ def product_speed(features: Matrix) -> Extra:
     normalised(first) @ normalised(second).T
     product = time.perf_counter() - began
     row = (f"{single:.2f} s", f"{product:.4f} s", f"{single / product:.0f}")
-    title = f"P2, speed: {_COLLECTIONS[0]:,} x {_COLLECTIONS[1]} images, {features.shape[1]} numbers each"
+    title = f"{_SPEED}, {features.shape[1]} numbers each"
     return Extra(title, ("element by element", "matrix product", "times faster"), (row,))
 
 
@@ -102,3 +105,34 @@ def lsh_table(name: str, features: Matrix, share: float = 0.1) -> Extra:
         rows.append((str(bits), *(f"{recall:.3f}" for recall in recalls)))
     title = f"P5, recall@{nearest + 1} of LSH with {candidates} of {len(vectors)} images compared: {name}"
     return Extra(title, ("bits K", *(f"{tables} tables" for tables in _TABLES)), tuple(rows))
+
+
+def merged(tables: Sequence[Extra]) -> list[Extra]:
+    """P2's tables of all networks and cohorts as one of each kind, in the place of the first; others as they are."""
+    found: dict[str, list[Extra]] = {}
+    for table in tables:
+        kind = next((kind for kind in (_THRESHOLDS, _SPEED) if table.title.startswith(kind)), table.title)
+        found.setdefault(kind, []).append(table)
+    together = {_THRESHOLDS: _one_of_thresholds, _SPEED: _one_of_speed}
+    return [together[kind](mine) if kind in together else mine[0] for kind, mine in found.items()]
+
+
+def _one_of_thresholds(tables: Sequence[Extra]) -> Extra:
+    parts: dict[str, dict[str, Extra]] = {}
+    for table in tables:
+        method, _, cohort = table.title.removeprefix(_THRESHOLDS).rpartition(", ")
+        parts.setdefault(method, {})[cohort] = table
+    names = list(next(iter(parts.values())))
+    rows = [
+        (method, threshold, *(cell for name in names for cell in mine[name].rows[place][1:]))
+        for method, mine in parts.items()
+        for place, (threshold, *_) in enumerate(mine[names[0]].rows)
+    ]
+    heading = ("method", tables[0].heading[0], *(f"{name}: {said}" for name in names for said in tables[0].heading[1:]))
+    return Extra("P2, table 3: recall and false positives by threshold", heading, tuple(rows))
+
+
+def _one_of_speed(tables: Sequence[Extra]) -> Extra:
+    numbers = (table.title.removeprefix(f"{_SPEED}, ").removesuffix(" numbers each") for table in tables)
+    rows = tuple((count, *table.rows[0]) for count, table in zip(numbers, tables, strict=True))
+    return Extra(f"P2, table 2: {_SPEED.removeprefix('P2, ')}", ("numbers an image", *tables[0].heading), rows)

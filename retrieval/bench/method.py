@@ -40,9 +40,11 @@ class ImageMethod(ABC, Generic[Represented]):
 
     Attributes:
         about: see `About`.
+        finished: whether it learned as long as it was to; if not, time was up.
     """
 
     about: About
+    finished: bool = True
 
     @abstractmethod
     def represent(self, images: Images) -> Represented:

@@ -13,6 +13,7 @@ MARGINS = tuple(round(0.1 * tenth, 1) for tenth in range(1, 11))
 _P3_BACKBONES = ("vgg16", "resnet18")
 _P1_BACKBONES = ("resnet50", "efficientnet_b4")
 _P3_MARGIN = 2.0
+_P3_RATE = 5e-4
 
 
 def p3_recipes(more: Sequence[str] = ()) -> Iterator[Recipe]:
@@ -21,7 +22,7 @@ def p3_recipes(more: Sequence[str] = ()) -> Iterator[Recipe]:
     Args:
         more: backbones beside P3's own.
 
-    Source: P3, §2.6 and algorithm 2.
+    Source: P3, §2.6, algorithm 2, and §4.2.2 for the learning rate.
     """
     for backbone in dict.fromkeys((*_P3_BACKBONES, *more)):
         yield Recipe(
@@ -32,6 +33,7 @@ def p3_recipes(more: Sequence[str] = ()) -> Iterator[Recipe]:
             LossName.CONTRASTIVE_SQUARED,
             margin=_P3_MARGIN,
             listed=True,
+            rate=_P3_RATE,
         )
         yield Recipe(
             f"verification-{backbone}",
@@ -40,6 +42,7 @@ def p3_recipes(more: Sequence[str] = ()) -> Iterator[Recipe]:
             backbone,
             LossName.VERIFICATION,
             listed=True,
+            rate=_P3_RATE,
         )
 
 
@@ -48,10 +51,10 @@ def p1_recipes(more: Sequence[str] = ()) -> Iterator[Recipe]:
     or two rounds, and with augmentation.
 
     Args:
-        more: backbones beside P1's own, with the best margin alone.
+        more: backbones beside P1's own.
     """
     for backbone in dict.fromkeys((*_P1_BACKBONES, *more)):
-        for margin in MARGINS if backbone in _P1_BACKBONES else (BEST_MARGIN,):
+        for margin in MARGINS:
             yield _p1(backbone, f"m{margin}", f"margin {margin}, random negatives", margin)
         for rounds in (1, 2):
             yield _p1(backbone, f"round{rounds}", f"hard negatives, round {rounds}", BEST_MARGIN, rounds)

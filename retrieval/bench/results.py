@@ -33,13 +33,14 @@ _WORDS = (
     "date",
     "machine",
     "torch",
+    "compared",
 )
 
 
 @dataclass(frozen=True)
 class Origin:
-    """How and where figures were made: profile and split by name, what the profile means, day (ISO 8601), processor and
-    version of torch."""
+    """How and where figures were made: profile and split by name, what the profile means, day (ISO 8601), processor,
+    version of torch, and what was compared as a text that changes with images, pairs and draws."""
 
     profile: str
     effort: str
@@ -47,12 +48,16 @@ class Origin:
     date: str
     machine: str
     torch: str
+    compared: str
 
     @classmethod
-    def here(cls, profile: str, effort: str, split: str) -> Origin:
+    def here(cls, profile: str, effort: str, split: str, compared: str) -> Origin:
         """Of this machine, today."""
         machine = f"{platform.machine()}, {os.cpu_count()} cores"
-        return cls(profile, effort, split, datetime.now(UTC).date().isoformat(), machine, torch.__version__)
+        if torch.cuda.is_available():
+            machine += f", {torch.cuda.get_device_name()}"
+        day = datetime.now(UTC).date().isoformat()
+        return cls(profile, effort, split, day, machine, torch.__version__, compared)
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,35 @@ def read_results(folder: Path) -> Results:
             f"{folder} holds no figures of `lungprint bench` ({type(error).__name__}); name the folder that it wrote."
         ) from error
     return Results(lines, tables, origin)
+
+
+def put_beside(folder: Path, earlier: Path) -> None:
+    """Add to the figures in `folder` those of all other methods in the folder of an earlier comparison.
+
+    Methods keep the order of the earlier comparison; those that it has not come last.
+
+    Raises:
+        ResultsInvalid: the earlier one is of other images, pairs or draws, or a folder holds no figures.
+    """
+    new, old = read_results(folder), read_results(earlier)
+    if new.origin.compared != old.origin.compared:
+        raise ResultsInvalid(
+            f"The comparison in {earlier} is of other images, pairs or draws: its figures cannot stand beside these. "
+            "Give the same --profile, --split, --dataset, --pairs and --rounds, or measure all methods anew."
+        )
+    mine = {line.word("key") for line in new.lines}
+    for name in (FIGURES, TABLES):
+        added, kept = _cells_of(folder / name), _cells_of(earlier / name)
+        order = list(dict.fromkeys(row["key"] for row in (*kept, *added)))
+        rows = [row for row in kept if row["key"] not in mine] + added
+        rows.sort(key=lambda row: order.index(row["key"]))
+        heading = list(dict.fromkeys(column for row in rows for column in row))
+        _write(folder / name, heading, ([row.get(column, "") for column in heading] for row in rows))
+
+
+def _cells_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
 
 
 def _rows(one: Measured, key: str, group: str, origin: Origin) -> Iterable[dict[str, object]]:

@@ -19,6 +19,7 @@ from retrieval.bench.catalogue import Entry
 from retrieval.bench.field import balanced_pairs
 from retrieval.bench.measure import Gate, Measured, Seen, measure, see, trained
 from retrieval.bench.method import Images
+from retrieval.bench.training_time import TrainingTime
 from retrieval.data.cache import prepared_images
 from retrieval.data.copies import without_copies
 from retrieval.data.manifest import ImageRow, Split, read_manifest
@@ -38,7 +39,7 @@ class Comparison:
     Attributes:
         manifest: CSV of images. cache: folder for prepared images.
         datasets: whose images; all of the manifest if empty.
-        split: whose patients. images: at most, of all datasets alike, see `draw`.
+        split: whose patients. images: at most, of all datasets alike, see `draw`; all if None.
         rounds: draws of patients for the intervals.
         pairs: list of pairs for the field's protocol; drawn as Packhäuser et al. did if None.
     """
@@ -47,7 +48,7 @@ class Comparison:
     cache: Path
     datasets: tuple[str, ...] = ()
     split: Split = Split.TEST
-    images: int = 200
+    images: int | None = 200
     rounds: int = 300
     pairs: Path | None = None
 
@@ -58,13 +59,17 @@ def compare(
     folder: Path,
     said: Callable[[str, int, int], None],
     suitable: Callable[[Images], npt.NDArray[np.bool_]],
+    limit: TrainingTime | None = None,
 ) -> list[Measured]:
     """Measure every method, or read what an earlier run in `folder` measured on the same images.
+
+    A network whose training time was up is measured as far as it came, and goes on in the next run.
 
     Args:
         entries: the methods, in the order of the tables. folder: gets `methods/<key>.json`.
         said: called before each method with its name, its place from 1, and how many there are.
         suitable: the gate: of images uint8 (n, h, w), which are informative, bool (n,); asked once at most.
+        limit: what the methods' networks are trained by; it is told how many there are.
 
     Raises:
         ManifestInvalid: the manifest, an image or the list of pairs cannot be used, or no image is left to compare.
@@ -74,14 +79,16 @@ def compare(
     parts = cohorts(rows)
     kept = folder / _FOLDER
     kept.mkdir(parents=True, exist_ok=True)
+    marks = [_fingerprint(task, rows, listed, entry) for entry in entries]
+    known = [_read(kept / f"{entry.key}.json", of) for entry, of in zip(entries, marks, strict=True)]
+    if limit is not None:
+        wanting = [entry for entry, one in zip(entries, known, strict=True) if one is None and entry.trained]
+        limit.waiting = len({entry.represented_as for entry in wanting})
     found = []
     gate: Gate | None = None
     last: tuple[str, Seen[Any]] | None = None
-    for place, entry in enumerate(entries, start=1):
+    for place, (entry, of, measured) in enumerate(zip(entries, marks, known, strict=True), start=1):
         said(entry.name, place, len(entries))
-        path = kept / f"{entry.key}.json"
-        of = _fingerprint(task, rows, listed, entry)
-        measured = _read(path, of)
         if measured is None:
             if entry.gated and gate is None:
                 gate = _ask(suitable, images)
@@ -89,7 +96,7 @@ def compare(
             if last is None or last[0] != entry.represented_as:
                 last = entry.represented_as, see(method, images)
             measured = measure(method, last[1], parts, listed, task.rounds, gate if entry.gated else None, training)
-            _write(path, of, measured)
+            _write(kept / f"{entry.key}.json", of, measured, method.finished)
         found.append(measured)
     return found
 
@@ -112,7 +119,8 @@ def draw(task: Comparison) -> tuple[list[ImageRow], ListedPairs]:
         mine = [i for i, row in enumerate(rows) if row.dataset == name]
         if not mine:
             raise ManifestInvalid(f"The manifest has no frontal image of {name!r} in its split {task.split.value!r}.")
-        chosen.update(_drawn(rows, mine, max(2, task.images // len(names))))
+        most = len(mine) if task.images is None else max(2, task.images // len(names))
+        chosen.update(_drawn(rows, mine, most))
     if not chosen:
         raise ManifestInvalid(f"The manifest {task.manifest} has no frontal image in its split {task.split.value!r}.")
     if task.pairs is None:
@@ -122,6 +130,14 @@ def draw(task: Comparison) -> tuple[list[ImageRow], ListedPairs]:
     taken = np.array(sorted({*chosen, *listed.first.tolist(), *listed.second.tolist()}))
     first, second = (np.searchsorted(taken, side) for side in (listed.first, listed.second))
     return [rows[i] for i in taken.tolist()], ListedPairs(first, second, listed.same)
+
+
+def compared(task: Comparison) -> str:
+    """What is compared, as a text that changes with images, patients, pairs and draws."""
+    rows, listed = draw(task)
+    images = [[row.dataset, row.patient, row.file, row.view] for row in rows]
+    pairs = [listed.first.tolist(), listed.second.tolist(), listed.same.tolist()]
+    return hashlib.sha256(json.dumps([images, pairs, task.rounds]).encode()).hexdigest()[:16]
 
 
 def _drawn(rows: Sequence[ImageRow], positions: Sequence[int], limit: int) -> list[int]:
@@ -154,13 +170,15 @@ def _read(path: Path, of: str) -> Measured | None:
         return None
     try:
         raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return Measured.from_json(raw["measured"]) if raw["of"] == of else None
+        done = raw["of"] == of and raw["finished"]
+        return Measured.from_json(raw["measured"]) if done else None
     except (ValueError, KeyError, TypeError) as error:
         Console(stderr=True).print(f"{path.name} cannot be read ({type(error).__name__}) and is measured again.")
         return None
 
 
-def _write(path: Path, of: str, measured: Measured) -> None:
+def _write(path: Path, of: str, measured: Measured, finished: bool) -> None:
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({"of": of, "measured": measured.to_json()}, indent=1) + "\n", encoding="utf-8")
+    raw = {"of": of, "finished": finished, "measured": measured.to_json()}
+    partial.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
     partial.replace(path)

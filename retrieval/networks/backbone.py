@@ -101,14 +101,17 @@ def download_weights(name: str) -> Mapping[str, Any]:
         WeightsNotUsable: torchvision has none, or they cannot be downloaded.
     """
     try:
-        weights = models.get_model_weights(name)
-        return cast(Mapping[str, Any], weights["DEFAULT"].get_state_dict(progress=False, check_hash=True))
+        weights = models.get_model_weights(name)["DEFAULT"]
     except (ValueError, KeyError) as error:
         raise WeightsNotUsable(f"torchvision has no ImageNet weights of {name!r}.") from error
+    try:
+        return cast(Mapping[str, Any], weights.get_state_dict(progress=False, check_hash=True))
     except (OSError, RuntimeError) as error:
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
         raise WeightsNotUsable(
-            f"The ImageNet weights of {name} cannot be downloaded ({error}): this needs a connection to torchvision's "
-            "server. Connect, or name a file with the weights, or go on without pretrained ones."
+            f"The ImageNet weights of {name} cannot be downloaded ({error}). Connect this machine to the network, or "
+            f"download {weights.url} elsewhere and put it into {folder}, or name a safetensors file with the weights, "
+            "or go on without pretrained ones."
         ) from error
 
 

@@ -97,7 +97,7 @@ class Trainer:
         """Whether all steps are done."""
         return self.step >= self.config.steps
 
-    def run(self, steps: int | None = None) -> Iterator[Costs]:
+    def run(self, steps: int | None = None) -> Generator[Costs]:
         """Train until the configured end, or `steps` more; yields the costs of every step.
 
         Close the iterator to stop early, and `save` what was done.

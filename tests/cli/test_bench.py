@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +24,11 @@ from cli.outcome import ExitCode, InputNotUsable
 from retrieval.bench.catalogue import Sources, catalogue, chosen
 from retrieval.bench.classical import GlobalHash
 from retrieval.bench.field import balanced_pairs
+from retrieval.bench.lessons import Effort, HashEffort, Lessons
 from retrieval.bench.measure import Gate, Measured, measure, see
 from retrieval.bench.method import About
-from retrieval.bench.trained import Effort, HashEffort, Lessons
 from retrieval.data.manifest import ImageRow, Split
-from retrieval.errors import ConfigInvalid, ManifestInvalid, WeightsNotUsable
+from retrieval.errors import ConfigInvalid, ManifestInvalid, ResultsInvalid, WeightsNotUsable
 from retrieval.evaluation.cohort import cohorts
 from tests.toys import TRAINED, VALIDATED, toy_manifest
 
@@ -90,7 +95,7 @@ def test_every_method_has_a_row_with_figures_and_costs(data: list[str], tmp_path
         assert int(row["images"]) == 2 * VALIDATED
         assert 0 <= float(row["auc"]) <= 1
         assert float(row["ms_per_image"]) > 0 < float(row["us_per_comparison"])
-        assert row["name"] in (out / "comparison.md").read_text(encoding="utf-8")
+        assert row["name"] in (out / "tables.md").read_text(encoding="utf-8")
         assert 0 < float(row["chance_mean_average_precision"]) < 1
         assert 0 <= float(row["findings_map_low"]) <= float(row["findings_mean_average_precision"]) <= 1
         assert 0 <= float(row["findings_ndcg_at_100"]) <= 1
@@ -99,19 +104,19 @@ def test_every_method_has_a_row_with_figures_and_costs(data: list[str], tmp_path
     learned = {row["key"]: row["learned"] for row in found}
     assert (learned["sift"], learned["resnet18-cosine"]) == ("nothing", "ImageNet")
     assert (out / "comparison.png").stat().st_size > 10_000
-    page = (out / "comparison.md").read_text(encoding="utf-8")
+    page, tables = ((out / name).read_text(encoding="utf-8") for name in ("comparison.md", "tables.md"))
+    headings = ("In short", "How far this product is ahead", "What this does not show", "How the papers were read")
+    assert [heading for heading in headings if f"## {heading}" not in page] == []
     headings = (
-        "How far this product is ahead",
         "The field's protocol",
         "One threshold, from data",
         "Search by findings",
         "Time and memory",
-        "P2, thresholds",
-        "P2, speed",
+        "P2, table 2: speed: 3,000 x 100 images",
+        "P2, table 3: recall and false positives",
         "P5, recall@",
-        "What this does not show",
     )
-    assert [word for word in headings if word not in page] == []
+    assert [heading for heading in headings if f"# {heading}" not in tables] == []
     assert "AUC" in said
 
 
@@ -159,7 +164,9 @@ def test_siamese_networks_are_trained_and_leave_nothing_behind(data: list[str], 
     bench(*keys, *data, "-o", tmp_path)
     found = {row["key"]: row for row in rows(tmp_path)}
     assert list(found) == list(keys)
-    assert {row["learned"] for row in found.values()} == {f"3 steps on {2 * TRAINED} chests from random weights"}
+    assert {row["learned"] for row in found.values()} == {
+        f"3 steps of 4 images at 32 pixels on {2 * TRAINED} chests from random weights"
+    }
     assert not list((tmp_path / "runs").iterdir())
 
 
@@ -178,7 +185,8 @@ def test_codes_of_features_that_are_not_learned_are_compared_by_hamming_distance
 def test_without_known_findings_p4_is_left_out_and_says_why_when_it_is_wanted(tmp_path: Path) -> None:
     manifest = toy_manifest(tmp_path)
     manifest.write_text(manifest.read_text(encoding="utf-8").replace("no_finding", ""), encoding="utf-8")
-    lessons = Lessons(manifest, tmp_path, (), tmp_path, {}, Effort(1, 64, 2), HashEffort(1, 64, 4, 10, "squeezenet1_1"))
+    siamese, hashing = Effort(1, 64, 2), HashEffort(1, 64, 4, 10, "squeezenet1_1")
+    lessons = Lessons(manifest, tmp_path, (), tmp_path, {}, siamese, siamese, hashing)
     entries = catalogue(Sources("default", {}, lessons=lessons))
     assert "itq" in {entry.key for entry in entries}
     assert {entry.group for entry in chosen(entries, [])} == {"p1", "p2", "p3", "p5", "ours"}
@@ -210,9 +218,105 @@ def test_without_a_network_pretrained_weights_are_an_error_that_says_what_to_do(
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
-    with pytest.raises(WeightsNotUsable, match=r"resnet18 cannot be downloaded .* without pretrained"):
+    with pytest.raises(WeightsNotUsable, match=r"resnet18 cannot be downloaded .* without pretrained") as raised:
         bench("ahash", "resnet18-cosine", "--pretrained", *data, "-o", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    url = models.ResNet18_Weights.DEFAULT.url
+    assert f"download {url} elsewhere and put it into {tmp_path}/hub/checkpoints" in str(raised.value)
+
+
+@pytest.fixture
+def as_torchvision_has_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Weights of ResNet-18 in a file that is named as torchvision names its own, by what is in it; an empty cache."""
+    torch.manual_seed(7)
+    drawn = tmp_path / "drawn.pth"
+    torch.save(models.resnet18(weights=None).state_dict(), drawn)
+    mark = hashlib.sha256(drawn.read_bytes()).hexdigest()[:8]
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    return drawn.rename(tmp_path / f"resnet18-{mark}.pth")
+
+
+@pytest.fixture
+def server(as_torchvision_has_them: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """torchvision's server, as far as its ResNet-18 is concerned: a real one on this machine."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(as_torchvision_has_them.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
+        thread = threading.Thread(target=serving.serve_forever)
+        thread.start()
+        address = f"http://127.0.0.1:{serving.server_port}/"
+        weights = models.ResNet18_Weights.DEFAULT.value
+        monkeypatch.setattr(weights, "url", address + as_torchvision_has_them.name)
+        yield address
+        serving.shutdown()
+        thread.join()
+
+
+def test_pretrained_weights_are_downloaded_once_and_used(
+    data: list[str], tmp_path: Path, as_torchvision_has_them: Path, server: str
+) -> None:
+    file = tmp_path / "same.safetensors"
+    save_file(torch.load(as_torchvision_has_them, weights_only=True), file)
+    bench("resnet18-cosine", "--backbone-weights", f"resnet18={file}", *data, "-o", tmp_path / "file")
+    bench("resnet18-cosine", *data, "-o", tmp_path / "random")
+    bench("resnet18-cosine", "--pretrained", *data, "-o", tmp_path / "downloaded")
+    kept = tmp_path / "home" / "hub" / "checkpoints" / as_torchvision_has_them.name
+    assert kept.read_bytes() == as_torchvision_has_them.read_bytes()
+    as_torchvision_has_them.unlink()  # the server has it no more; torch's cache has
+    keys = ("siamese-resnet18", "resnet18-l1", "resnet18-cosine")
+    bench(*keys, "--pretrained", *data, "-o", tmp_path / "cached")
+    learned = {row["key"]: row["learned"] for row in rows(tmp_path / "cached")}
+    assert set(learned) == set(keys)
+    assert (learned["resnet18-l1"], learned["siamese-resnet18"].rpartition(" from ")[2]) == ("ImageNet", "ImageNet")
+    of_file, of_random, downloaded, cached = (
+        next(row["decision_same_mean"] for row in rows(tmp_path / name) if row["key"] == "resnet18-cosine")
+        for name in ("file", "random", "downloaded", "cached")
+    )
+    assert of_file == downloaded == cached != of_random
+
+
+def test_a_download_that_is_damaged_or_not_there_is_an_error(
+    data: list[str], tmp_path: Path, as_torchvision_has_them: Path, server: str
+) -> None:
+    as_torchvision_has_them.write_bytes(b"cut")
+    with pytest.raises(WeightsNotUsable, match="invalid hash value"):
+        bench("resnet18-cosine", "--pretrained", *data, "-o", tmp_path / "out")
+    as_torchvision_has_them.unlink()
+    with pytest.raises(WeightsNotUsable, match="404"):
+        bench("resnet18-cosine", "--pretrained", *data, "-o", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_networks_whose_time_is_up_are_measured_as_they_are_and_go_on_in_the_next_run(
+    data: list[str], tmp_path: Path
+) -> None:
+    keys = ("p1-resnet50-m0.5", "attention-hash-16")
+    bench(*keys, "--hours", 0, *data, "-o", tmp_path / "out")
+    learned = {row["key"]: row["learned"] for row in rows(tmp_path / "out")}
+    assert list(learned) == list(keys)
+    assert all(words.startswith("1 of 3 steps of 4 images") for words in learned.values())
+    assert "1 of 3 steps” means that the time" in (tmp_path / "out" / "comparison.md").read_text(encoding="utf-8")
+    assert len(list((tmp_path / "out" / "runs").iterdir())) == len(keys)
+    bench(*keys, *data, "-o", tmp_path / "out")
+    assert all(row["learned"].startswith("3 steps of 4 images") for row in rows(tmp_path / "out"))
+    assert not list((tmp_path / "out" / "runs").iterdir())
+
+
+def test_this_product_alone_is_measured_anew_beside_an_earlier_comparison(data: list[str], tmp_path: Path) -> None:
+    earlier, out = tmp_path / "earlier", tmp_path / "out"
+    bench("ahash", "ours", "resnet18-cosine", *data, "-o", earlier)
+    with (earlier / "comparison.csv").open(encoding="utf-8") as stream:
+        said = stream.read()
+    (earlier / "comparison.csv").write_text(said.replace("Lungprint, embedding", "older weights"), encoding="utf-8")
+    bench("ours", "--beside", earlier, *data, "-o", out)
+    names = [row["name"] for row in rows(out)]
+    assert names == ["aHash", "frozen resnet18, cosine", "Lungprint, embedding", "Lungprint, calibrated"]
+    kept = {row["key"]: row for row in rows(earlier)}
+    assert {row["key"] for row in rows(out) if row == kept[row["key"]]} >= {"ahash", "resnet18-cosine"}
+    assert sorted(path.stem for path in (out / "methods").iterdir()) == ["lungprint", "lungprint-calibrated"]
+    assert "P2, table 3" in (out / "tables.md").read_text(encoding="utf-8")
+    with pytest.raises(ResultsInvalid, match="is of other images, pairs or draws"):
+        bench("ours", "--beside", earlier, *data[:-1], "21", "-o", out)
 
 
 def test_a_published_list_of_pairs_is_taken_as_it_is(data: list[str], tmp_path: Path) -> None:

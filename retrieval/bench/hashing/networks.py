@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,17 +15,21 @@ from retrieval.bench.hashing.heat_maps import HeatMaps, examples, prepared
 from retrieval.bench.hashing.labels import Labels, labels_of, learnable_findings, training_rows
 from retrieval.bench.hashing.material import FindingsMaterial
 from retrieval.bench.hashing.methods import HashMethod
-from retrieval.bench.method import About, Images, Matrix
-from retrieval.bench.trained import (
-    UNCHANGED,
+from retrieval.bench.lessons import (
     WORTH_KEEPING,
     HashEffort,
     Lessons,
+    averaging,
     begin,
     begins_from,
     finish,
+    lesson_said,
     network_config,
+    precision,
+    run_folder,
 )
+from retrieval.bench.method import About, Images, Matrix
+from retrieval.bench.trained import UNCHANGED
 from retrieval.data.cache import prepared_images
 from retrieval.evaluation.cohort import Cohort
 from retrieval.networks import AttentionHashNetwork, Backbone, Branches, Descriptor
@@ -89,15 +92,14 @@ class TrainedHash(HashMethod):
         torch.manual_seed(config.seed)
         network = _network(recipe, network_of, labels)
         begin(network.backbone, lessons)
-        begun = begins_from(lessons, effort.backbone)
-        learned = f"{effort.steps} steps on {len(rows)} chests, {effort.backbone} from {begun}"
-        self.about = About(recipe.key, recipe.name, recipe.source, learned)
-        # Another effort is another run: it must not go on with what lies here of this one.
-        run = lessons.folder / f"{recipe.key}-{hashlib.sha256(f'{effort} {begun}'.encode()).hexdigest()[:8]}"
+        run = run_folder(lessons, recipe.key, recipe.loss.__name__, effort, effort.backbone)
         material = FindingsMaterial(rows, prepared_images(rows, lessons.cache), config, labels)
         kept = effort.steps >= WORTH_KEEPING
         trainer = Trainer(config, network, material, run, joint=recipe.loss(network), checkpoints=kept)
-        finish(trainer, recipe.name, run)
+        self.finished = finish(trainer, recipe.name, run, lessons.time)
+        done = lesson_said(trainer, config.images_per_step, effort.size, len(rows))
+        begun = begins_from(lessons, effort.backbone)
+        self.about = About(recipe.key, recipe.name, recipe.source, f"{done}, {effort.backbone} from {begun}")
         self._maps = lessons.heat_maps / f"{recipe.key}.npz" if recipe.pictured and lessons.heat_maps else None
         self._network = trainer.averaged.eval()
         self._size = effort.size
@@ -152,10 +154,9 @@ def _config(recipe: HashRecipe, effort: HashEffort, network: NetworkConfig, grou
         optimiser=Optimiser.SGD,
         schedule=Schedule.STEP,
         rate=_RATE,
-        average=0.99 if effort.steps > 500 else 0.5,
+        average=averaging(effort.steps),
         validate_every=0,
         save_every=max(50, effort.steps // 10),
-        # Processors without bfloat16 would only imitate it, slowly.
-        precision=Precision.BF16 if torch.cuda.is_available() else Precision.FP32,
+        precision=precision(),
         threads=torch.get_num_threads(),
     )

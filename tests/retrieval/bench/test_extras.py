@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.bench.extras import lsh_table, product_speed, threshold_table
+from retrieval.bench.extras import Extra, lsh_table, merged, product_speed, threshold_table
 from retrieval.data.manifest import ImageRow, Split
 from retrieval.evaluation.cohort import cohorts
 
@@ -37,3 +37,30 @@ def test_lsh_finds_everything_when_everything_is_compared_and_less_when_less_is(
     assert {value for row in everything.rows for value in row[1:]} == {"1.000"}
     assert all(0 < float(value) <= 1 for row in some.rows for value in row[1:])
     assert float(some.rows[0][3]) < 1
+
+
+def test_the_tables_of_all_networks_and_cohorts_become_one() -> None:
+    heading = ("cosine ≥", "recall", "false positives, of the true ones")
+    tables = [
+        Extra(f"P2, thresholds: frozen {name}, cosine, {cohort}", heading, ((threshold, f"{name} {cohort}", "1 %"),))
+        for name in ("a", "b")
+        for cohort in ("nih", "all")
+        for threshold in ("0.85",)
+    ]
+    speed = [
+        Extra(f"P2, speed: 3,000 x 100 images, {count} numbers each", ("one", "product"), ((count, "s"),))
+        for count in ("8", "9")
+    ]
+    other = Extra("P5", ("x",), (("y",),))
+    thresholds, fast, left = merged([*tables[:2], speed[0], *tables[2:], speed[1], other])
+    assert thresholds.heading == (
+        "method",
+        "cosine ≥",
+        *(f"{c}: {said}" for c in ("nih", "all") for said in heading[1:]),
+    )
+    assert thresholds.rows == (
+        ("frozen a, cosine", "0.85", "a nih", "1 %", "a all", "1 %"),
+        ("frozen b, cosine", "0.85", "b nih", "1 %", "b all", "1 %"),
+    )
+    assert (fast.title, fast.rows) == ("P2, table 2: speed: 3,000 x 100 images", (("8", "8", "s"), ("9", "9", "s")))
+    assert left == other

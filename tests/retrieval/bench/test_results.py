@@ -18,7 +18,7 @@ from retrieval.data.manifest import ImageRow, Split
 from retrieval.errors import ResultsInvalid
 from retrieval.evaluation.cohort import cohorts
 
-ORIGIN = Origin("quick", "little is done", "test", "2026-01-02", "a machine", "1.0")
+ORIGIN = Origin("quick", "little is done", "test", "2026-01-02", "a machine", "1.0", "abc")
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +67,14 @@ def test_the_lead_is_over_the_best_of_the_others_and_a_tie_is_no_lead(measured: 
     found = results(tmp_path, *parts)
     lead = next(one for one in leads(found) if (one.dataset, one.heading) == ("all", "AUC"))
     assert (lead.name, lead.ahead) == ("b", pytest.approx(0.1))
-    text = page(found, "picture.png")
+    text = page(found, "picture.png", "tables.md")
     assert "| all | +0.100 |" in text
     assert "It is not alone in the first place here: one, P@1: 1.000, as a" in text
 
 
 def test_a_page_says_where_this_product_is_behind(measured: Measured, tmp_path: Path) -> None:
     found = results(tmp_path, (worse(measured, "ours", 0.2), "ours"), (worse(measured, "b", 0.1), "p1"))
-    assert "all, AUC: 0.800 against 0.900 of b" in page(found, "picture.png")
+    assert "all, AUC: 0.800 against 0.900 of b" in page(found, "picture.png", "tables.md")
 
 
 def test_a_folder_without_figures_is_an_error_that_says_so(tmp_path: Path) -> None:

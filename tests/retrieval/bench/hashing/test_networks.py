@@ -11,7 +11,8 @@ from retrieval.bench.hashing import networks
 from retrieval.bench.hashing.heat_maps import HeatMaps
 from retrieval.bench.hashing.networks import TrainedHash
 from retrieval.bench.hashing.recipes import LENGTHS, trained_recipes
-from retrieval.bench.trained import Effort, HashEffort, Lessons
+from retrieval.bench.lessons import Effort, HashEffort, Lessons
+from retrieval.bench.training_time import TrainingTime
 from retrieval.data.manifest import Split, read_manifest
 from retrieval.evaluation.cohort import cohorts
 from retrieval.networks import Branches, Descriptor
@@ -25,8 +26,9 @@ RECIPES = {recipe.key: recipe for recipe in trained_recipes()}
 @pytest.fixture
 def lessons(tmp_path: Path) -> Lessons:
     effort = HashEffort(steps=2, size=96, batch=8, images=100, backbone="resnet18")
+    siamese = Effort(1, 64, 2)
     return Lessons(
-        toy_manifest(tmp_path / "toys"), tmp_path / "cache", (), tmp_path / "runs", {}, Effort(1, 64, 2), effort
+        toy_manifest(tmp_path / "toys"), tmp_path / "cache", (), tmp_path / "runs", {}, siamese, siamese, effort
     )
 
 
@@ -46,7 +48,9 @@ def test_a_hash_network_is_trained_and_gives_codes(key: str, lessons: Lessons) -
     codes = method.represent(IMAGES)
     assert codes.shape == (6, RECIPES[key].bits // 8)
     assert method.similarity(codes, codes).max() == 0
-    assert method.about.learned == f"2 steps on {2 * TRAINED} chests, resnet18 from random weights"
+    assert method.about.learned == (
+        f"2 steps of 8 images at 96 pixels on {2 * TRAINED} chests, resnet18 from random weights"
+    )
     assert not list(lessons.folder.iterdir())
 
 
@@ -55,7 +59,7 @@ def test_a_stopped_run_goes_on_to_the_same_codes(lessons: Lessons, monkeypatch: 
     recipe, runs = RECIPES["attention-hash-16"], lessons.folder
     whole = TrainedHash(recipe, replace(lessons, folder=runs / "whole")).real_codes(IMAGES)
 
-    def stop(trainer: Trainer, name: str, folder: Path) -> None:
+    def stop(trainer: Trainer, name: str, folder: Path, limit: TrainingTime) -> bool:
         assert [costs.step for costs in trainer.run(1)] == [1]
         raise KeyboardInterrupt
 
