@@ -32,8 +32,8 @@ _NEEDED = ("faiss", "imagehash", "matplotlib", "psutil")
     default="quick",
     show_default=True,
     help="miniature: 24 images and 3 training steps, to see that everything runs; quick: 200 images and 6 steps, a "
-    "quarter of an hour on two cores; full: all images; on a GPU as many steps as the papers took, else 240 from "
-    "ImageNet weights and 12 from random ones, two hours on two cores.",
+    "quarter of an hour on two cores; full: all images; on a GPU as many steps as the papers took, else 150 from "
+    "ImageNet weights and 6 from random ones, an hour or two on two cores.",
 )
 @click.option(
     "--hours",
