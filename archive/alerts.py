@@ -200,7 +200,8 @@ def is_decided(session: Session, alert: Alert) -> bool:
 def _keep_budget(session: Session, settings: Settings) -> None:
     """Show the most probable estimates of the window that the budget allows for, and hold the others back.
 
-    One that nobody has decided about may leave the list for a more probable one, and comes back when there is room.
+    Of those that images are wrongly filed under one patient, one at a time is shown. One that nobody has decided about
+    may leave the list for a more probable one, and comes back when there is room.
     """
     options = settings.verdict
     budget = AlertBudget(options.alerts_per_1000, options.budget_window, options.records_share)
@@ -217,7 +218,11 @@ def _keep_budget(session: Session, settings: Settings) -> None:
     waiting = (AlertState.OPEN, AlertState.HELD)
     suspicions = [
         Suspicion(
-            number, alert.probability, kept or alert.state not in waiting, alert.kind is AlertKind.DUPLICATE_RECORD
+            number,
+            alert.probability,
+            kept or alert.state not in waiting,
+            alert.kind is AlertKind.DUPLICATE_RECORD,
+            None if alert.kind is AlertKind.DUPLICATE_RECORD else alert.patient_pk,
         )
         for number, (alert, kept) in alerts.items()
     ]

@@ -24,12 +24,14 @@ class Suspicion:
         number: the caller's, each once; the lower the earlier. probability: that it is right, in [0, 1].
         is_kept: it is on the list whatever comes, since a person has dealt with it.
         is_record: it says that a person has two records.
+        patient: on the label that is said to be wrong, any number; None where that is no matter.
     """
 
     number: int
     probability: float
     is_kept: bool = False
     is_record: bool = False
+    patient: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,9 @@ class AlertBudget:
         """Numbers of the suspicions of the window that are on the list: kept ones, then the most probable, second
         records up to their share; ties by number.
 
+        Of the suspicions that images are wrongly filed under one patient, the list shows one at a time: whoever works
+        it looks at all images of the patient, and one bad folder would take the places of others.
+
         Args:
             suspicions: those of the latest `window` studies. studies: judged so far.
         """
@@ -75,12 +80,16 @@ class AlertBudget:
         others = sorted((one for one in suspicions if not one.is_kept), key=lambda one: (-one.probability, one.number))
         room = self.allowance(studies)
         for_records = math.ceil(self.records_share * room - 1e-9) - sum(one.is_record for one in on_list)
+        shown: set[int] = set()
         for one in others:
             if len(on_list) >= room:
                 break
-            if not one.is_record or for_records > 0:
-                on_list.append(one)
-                for_records -= one.is_record
+            if one.patient in shown or (one.is_record and for_records <= 0):
+                continue
+            on_list.append(one)
+            for_records -= one.is_record
+            if one.patient is not None:
+                shown.add(one.patient)
         return frozenset(one.number for one in on_list)
 
     def raised(self, probabilities: Sequence[float | None]) -> tuple[bool, ...]:

@@ -13,7 +13,7 @@ import torch
 from retrieval.audit.floor import least_rare_cosine
 from retrieval.comparison import Comparer
 from retrieval.errors import DeviceFailed, IndexInputInvalid, TooManyPairs
-from retrieval.normalisation import COHORT, Strangers, levels
+from retrieval.normalisation import COHORT, Held, Strangers
 from retrieval.runtime import is_device_failure, place_of
 
 Vectors = npt.NDArray[np.float32]
@@ -151,8 +151,8 @@ def compare_pairs(
     population = comparer.calibration.population
     one, its_rows = np.unique(rows, return_inverse=True)
     other, its_columns = np.unique(columns, return_inverse=True)
-    mine = levels(first.embedding[one], one, strangers, population)
-    known = levels(second.embedding[other], other + offset, strangers, population)
+    mine = Held.of(first.embedding[one], one, strangers, population)
+    theirs = Held.of(second.embedding[other], other + offset, strangers, population)
     parts = []
     for start in range(0, len(rows), _PAIRS):
         some = slice(start, start + _PAIRS)
@@ -161,8 +161,8 @@ def compare_pairs(
             first.code[rows[some]],
             second.embedding[columns[some]],
             second.code[columns[some]],
-            mine=mine.chosen(its_rows[some]),
-            known=known.chosen(its_columns[some]),
+            mine=mine.beside(its_rows[some], columns[some] + offset),
+            known=theirs.beside(its_columns[some], rows[some]),
         )
         parts.append(
             Matches(rows[some], columns[some], found.cosine, found.hamming, found.log_ratio, found.probability)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from retrieval.calibration import Calibration, probability
 from retrieval.codes import Code, hamming, identity_half
-from retrieval.normalisation import NOBODY, Embedding, Levels, Numbers, Population, Strangers, levels, symmetric
+from retrieval.normalisation import NOBODY, Embedding, Held, Levels, Numbers, Strangers, symmetric
 from retrieval.verification import Verifier
 
 Floats = npt.NDArray[np.float64]
@@ -62,20 +62,23 @@ class Comparer:
             embeddings: float32 (n, dim), of unit length. codes: uint8 (n, bits/8).
             strangers: of the gallery that both stand in; None without one.
             person: on the image's label. persons: int64 (n,), on the others'; nobody's by default.
-            known: how alike the others are to the strangers, where it was worked out before. mine: the same of the
-                image, which is asked for where there are n.
+            known: how alike the others are to the strangers beside the image, where it was worked out before, see
+                `Held.beside`. mine: the same of the image beside them, which is asked for where there are n.
 
         Raises:
             CodeLengthMismatch: the codes come from different networks.
             CalibrationInvalid: the calibration was fitted with a verification head that is not there.
         """
         labels = np.full(len(embeddings), NOBODY, np.int64) if persons is None else persons
-        population = self.calibration.population
+        population, everybody = self.calibration.population, np.arange(len(embeddings))
         cosine = embeddings @ embedding if embedding.ndim == 1 else np.einsum("nd,nd->n", embedding, embeddings)
         cosine = np.clip(cosine, -1.0, 1.0)
         if mine is None:
-            mine = _against(embedding, person, labels, strangers, population)
-        theirs = known or levels(embeddings, labels, strangers, population, np.full(len(labels), person, np.int64))
+            probe = Held.of(embedding[None], np.array([person]), strangers, population)
+            mine = probe.beside(np.zeros(len(embeddings), np.int64), labels)
+        theirs = known or Held.of(embeddings, labels, strangers, population).beside(
+            everybody, np.full(len(embeddings), person)
+        )
         normalised = symmetric(cosine, mine, theirs)
         distance = hamming(identity_half(codes), identity_half(code))
         verified = None if self.verifier is None else self.verifier.logits(embedding, embeddings)
@@ -83,13 +86,3 @@ class Comparer:
         ratio = self.calibration.log_likelihood_ratio(score)
         rarity = self.calibration.tail.share_above(score)
         return Similarities(cosine, normalised, distance, ratio, probability(ratio), rarity)
-
-
-def _against(
-    embedding: Embedding, person: int, others: Numbers, strangers: Strangers | None, population: Population
-) -> Levels:
-    """How alike an image is to strangers, beside each of the persons int64 (n,) that it is compared with."""
-    each, which = np.unique(others, return_inverse=True)
-    repeated = np.broadcast_to(embedding, (len(each), embedding.shape[-1]))
-    found = levels(repeated, np.full(len(each), person, np.int64), strangers, population, each)
-    return found.chosen(which)

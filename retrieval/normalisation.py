@@ -53,8 +53,8 @@ class Population:
         Raises:
             CalibrationInvalid: no group has images of two persons.
         """
-        found = [_nearest(*group, Strangers.of(*group), group[1]) for group in groups]
-        levels = [one.together() for one in found if one.count.any()]
+        found = [Held.of(*group, Strangers.of(*group), cls(0.0, 1.0)).together() for group in groups]
+        levels = [one for one in found if one is not None]
         if not levels:
             raise CalibrationInvalid("A calibration needs images of at least two persons.")
         mean, deviation = np.mean(levels, axis=0)
@@ -117,42 +117,109 @@ class Levels:
         return np.asarray((cosines - self.mean) / self.deviation, dtype=np.float64)
 
 
-def levels(
-    embeddings: Embedding,
-    persons: Numbers,
-    strangers: Strangers | None,
-    population: Population,
-    compared: Numbers | None = None,
-) -> Levels:
-    """Hold images against the strangers most alike; their own person, where it is among them, is left out.
+@dataclass(frozen=True, eq=False)
+class Held:
+    """n images held against the strangers of a gallery; the own person of each is none, where it is among them.
 
-    What is known of the population counts as much as `KNOWN_BEFORE` strangers, and alone where there are none.
+    Attributes:
+        strangers: k persons. population: counts as much as `KNOWN_BEFORE` strangers.
+        cosines: float64 (n, k), -inf where a stranger does not count.
+        ranks: int64 (n, k), how many strangers are more alike. count: int64 (n,), how many strangers count.
+        sums, squares: float64 (n, k + 1), of the cosines of the 0, 1, ... k strangers most alike, and of their squares.
+    """
 
-    Args:
-        embeddings: float32 (n, dim), of unit length. persons: int64 (n,), as in `strangers`; `NOBODY` for no label.
-        strangers: of the gallery; None without one.
-        compared: int64 (n,), the person that each image is compared with, who is no stranger then: in a small gallery
-            they would stand among the nearest and hide that they are the person shown.
+    strangers: Strangers
+    population: Population
+    cosines: Floats
+    ranks: Numbers
+    count: Numbers
+    sums: Floats
+    squares: Floats
+
+    @classmethod
+    def of(cls, embeddings: Embedding, persons: Numbers, strangers: Strangers | None, population: Population) -> Held:
+        """Hold embeddings float32 (n, dim), of unit length, of persons int64 (n,) against strangers.
+
+        Args:
+            persons: as in `strangers`; `NOBODY` for no label.
+            strangers: of the gallery; None without one, and the population stands for them.
+        """
+        if strangers is None:
+            strangers = Strangers(np.empty((0, embeddings.shape[1]), np.float32), np.empty(0, np.int64))
+        cosines = (embeddings @ strangers.embeddings.T).astype(np.float64)
+        used = (persons[:, None] != strangers.persons[None, :]) & (cosines < strangers.apart)
+        cosines[~used] = -np.inf
+        order = np.argsort(-cosines, axis=1, kind="stable")
+        ordered = np.take_along_axis(np.where(used, cosines, 0.0), order, axis=1)
+        return cls(
+            strangers,
+            population,
+            cosines,
+            np.argsort(order, axis=1, kind="stable"),
+            used.sum(axis=1).astype(np.int64),
+            _running(ordered),
+            _running(ordered**2),
+        )
+
+    def levels(self) -> Levels:
+        """How alike each image is to the nearest strangers, whomever it is compared with."""
+        return self._levels(*self._nearest())
+
+    def beside(self, rows: Numbers, others: Numbers) -> Levels:
+        """The same of the images at positions int64 (m,), each beside a person int64 (m,) it is compared with.
+
+        That person is no stranger: in a small gallery it would stand among the nearest and hide that it is the one
+        shown, and nobody would be as alike to an image as the most alike stranger.
+        """
+        order = np.argsort(self.strangers.persons, kind="stable")
+        known = self.strangers.persons[order]
+        place = np.searchsorted(known, others)
+        found = place < len(known)
+        found[found] = known[place[found]] == others[found]
+        column = np.zeros(len(others), np.int64)
+        column[found] = order[place[found]]
+        out = np.zeros(len(others)) if not len(known) else self.cosines[rows, column]
+        left_out = found & np.isfinite(out)
+        count = self.count[rows] - left_out
+        nearest = np.ceil(NEAREST * count).astype(np.int64)
+        among = left_out.copy()
+        among[left_out] = self.ranks[rows[left_out], column[left_out]] < nearest[left_out]
+        taken, one = nearest + among, np.where(among, out, 0.0)
+        return self._levels(nearest, self.sums[rows, taken] - one, self.squares[rows, taken] - one**2)
+
+    def together(self) -> tuple[float, float] | None:
+        """Mean and standard deviation of the cosines of all images with their nearest strangers; None without any."""
+        count, sums, squares = self._nearest()
+        if not count.any():
+            return None
+        total = count.sum()
+        mean = float(sums.sum() / total)
+        return mean, float(np.sqrt(max(squares.sum() / total - mean**2, 0.0)))
+
+    def _nearest(self) -> tuple[Numbers, Floats, Floats]:
+        nearest = np.ceil(NEAREST * self.count).astype(np.int64)
+        rows = np.arange(len(nearest))
+        return nearest, self.sums[rows, nearest], self.squares[rows, nearest]
+
+    def _levels(self, count: Numbers, sums: Floats, squares: Floats) -> Levels:
+        """From how many the nearest are (n,), and the sums (n,) of their cosines and squares."""
+        before, known = NEAREST * KNOWN_BEFORE, self.population
+        apart = np.maximum(squares - sums**2 / np.maximum(count, 1), 0.0)
+        return Levels(
+            (sums + before * known.mean) / (count + before),
+            np.sqrt((apart + before * known.deviation**2) / (count + before)),
+        )
+
+
+def levels(embeddings: Embedding, persons: Numbers, strangers: Strangers | None, population: Population) -> Levels:
+    """`Held.levels` of images float32 (n, dim) of persons int64 (n,), some at a time, however many there are.
 
     Source: adaptive S-norm; Matějka et al. 2017, Analysis of score normalization in multilingual speaker recognition,
     Interspeech; Cumani et al. 2011, Comparison of speaker recognition approaches for real applications, Interspeech.
     """
-    n, before = len(embeddings), NEAREST * KNOWN_BEFORE
-    if strangers is None or not len(strangers.persons):
-        return Levels(np.full(n, population.mean), np.full(n, population.deviation))
-    if n > _BLOCK:
-        blocks = [slice(start, start + _BLOCK) for start in range(0, n, _BLOCK)]
-        others = [None if compared is None else compared[block] for block in blocks]
-        found = [
-            levels(embeddings[block], persons[block], strangers, population, other)
-            for block, other in zip(blocks, others, strict=True)
-        ]
-        return Levels(*(np.concatenate([getattr(one, name) for one in found]) for name in ("mean", "deviation")))
-    near = _nearest(embeddings, persons, strangers, persons if compared is None else compared)
-    return Levels(
-        (near.count * near.mean + before * population.mean) / (near.count + before),
-        np.sqrt((near.squares + before * population.deviation**2) / (near.count + before)),
-    )
+    blocks = [slice(start, start + _BLOCK) for start in range(0, max(len(embeddings), 1), _BLOCK)]
+    found = [Held.of(embeddings[block], persons[block], strangers, population).levels() for block in blocks]
+    return Levels(*(np.concatenate([getattr(one, name) for one in found]) for name in ("mean", "deviation")))
 
 
 def symmetric(cosines: npt.NDArray[np.floating], one: Levels, other: Levels) -> Floats:
@@ -163,34 +230,6 @@ def symmetric(cosines: npt.NDArray[np.floating], one: Levels, other: Levels) -> 
     return 0.5 * (one.scores(cosines) + other.scores(cosines))
 
 
-@dataclass(frozen=True, eq=False)
-class _Nearest:
-    """Cosines of n images with the strangers most alike.
-
-    Attributes:
-        count: int64 (n,), how many they are. mean: float64 (n,). squares: float64 (n,), squared deviations from it.
-    """
-
-    count: Numbers
-    mean: Floats
-    squares: Floats
-
-    def together(self) -> tuple[float, float]:
-        """Mean and standard deviation of the cosines of all images."""
-        total = self.count.sum()
-        mean = float(self.count @ self.mean / total)
-        apart = self.squares.sum() + self.count @ (self.mean - mean) ** 2
-        return mean, float(np.sqrt(apart / total))
-
-
-def _nearest(embeddings: Embedding, persons: Numbers, strangers: Strangers, compared: Numbers) -> _Nearest:
-    cosines = (embeddings @ strangers.embeddings.T).astype(np.float64)
-    used = (persons[:, None] != strangers.persons[None, :]) & (compared[:, None] != strangers.persons[None, :])
-    used &= cosines < strangers.apart
-    cosines = np.where(used, cosines, -np.inf)
-    count = np.ceil(NEAREST * used.sum(axis=1)).astype(np.int64)
-    counted = np.arange(len(strangers.persons))[None, :] < count[:, None]
-    ordered = np.where(counted, np.sort(cosines, axis=1)[:, ::-1], 0.0)
-    mean = ordered.sum(axis=1) / np.maximum(count, 1)
-    squares = np.where(counted, (ordered - mean[:, None]) ** 2, 0.0).sum(axis=1)
-    return _Nearest(count, mean, squares)
+def _running(values: Floats) -> Floats:
+    """Sums (n, k + 1) of the first 0, 1, ... k of values (n, k)."""
+    return np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)

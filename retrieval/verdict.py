@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 
 from retrieval.errors import EvidenceInvalid
 
+# How far the likelihood ratios of an image with several images of a stranger go together, from 0 to 1: the intraclass
+# correlation measured on validation patients (adults 0.70, children 0.68; with images of its own person 0.42).
+CORRELATION = 0.7
+
 
 class VerdictKind(StrEnum):
     """The rows of the verdict table."""
@@ -65,8 +69,20 @@ class Person:
 
     @property
     def log_ratio(self) -> float:
-        """Log of the mean ratio: every image counts, and having many gives no unfair chance."""
-        return float(np.logaddexp.reduce(self.log_ratios) - math.log(len(self.log_ratios)))
+        """What all images together say: log of the mean ratio, so that having many gives no unfair chance.
+
+        Images that agree confirm each other. As far as one match foretells the next (`CORRELATION`) they say the same
+        again, so n of them are worth n / (1 + (n − 1) · ρ) of one; where one matches far better than the rest, n is 1.
+        Images of a person that look unlike an image are no such news: one good match among several is enough.
+
+        Source: the design effect and the effective number of weighted observations, Kish 1965, Survey Sampling, ch. 5
+        and 11.
+        """
+        highest = float(self.log_ratios.max())
+        shares = np.exp(self.log_ratios - highest)
+        mean = highest + math.log(float(shares.mean()))
+        agreeing = float(shares.sum() ** 2 / (shares**2).sum())
+        return mean * agreeing / (1.0 + (agreeing - 1.0) * CORRELATION) if mean > 0 else mean
 
     @property
     def log_record_ratio(self) -> float:

@@ -78,13 +78,13 @@ def options_for(delivery: Delivery) -> tuple[str, str]:
         "[verdict]\n"
         f"base_rate = {rate:.4f}\n"
         "owner_in_gallery = 0.95\n"
-        "min_probability = 0.5\n"
+        "min_probability = 0.3\n"
         "alerts_per_1000 = 1000.0\n"
     )
     why = (
         f"The demo misfiles {rate:.1%} of its images (a hospital: far fewer; verdict.base_rate is 0.05 % by default), "
-        "so its own option file says so. It shows what is more likely wrong than right (verdict.min_probability 0.5), "
-        "and lifts the alert budget."
+        "so its own option file says so. It shows every error of a probability of 30 % or more "
+        "(verdict.min_probability 0.3), and lifts the alert budget."
     )
     return text, why
 

@@ -42,6 +42,8 @@ class Raised:
         held: whether the system's own alert budget held it back.
         error: number of the shot whose planted error it reports, None if it reports none.
         near: whether one of its patients has a misfiled image, so that whoever works it comes upon that.
+        patient: for an alert that a label is wrong, number of the first shot under that label: a list shows one alert
+            of each.
     """
 
     kind: AlertKind
@@ -49,6 +51,7 @@ class Raised:
     held: bool
     error: int | None
     near: bool
+    patient: int | None = None
 
     @property
     def is_fact(self) -> bool:
@@ -121,6 +124,7 @@ def ranked(alerts: Sequence[Raised], studies: int, records_share: float, first: 
         np.array([first + error for error in sorted(facts)], np.int64),
         np.array([alert.kind is AlertKind.DUPLICATE_RECORD for alert in estimates], np.bool_),
         records_share,
+        np.array([NONE if alert.patient is None else first + alert.patient for alert in estimates], np.int64),
     )
 
 
@@ -138,7 +142,10 @@ def outcome(session: Session, plan: Plan, records_share: float) -> RoundOutcome:
 
 
 def _alerts(raw: Sequence[Mapping[str, Any]]) -> list[Raised]:
-    return [Raised(AlertKind(one["kind"]), one["probability"], one["held"], one["error"], one["near"]) for one in raw]
+    return [
+        Raised(AlertKind(one["kind"]), one["probability"], one["held"], one["error"], one["near"], one["patient"])
+        for one in raw
+    ]
 
 
 class Truth:
@@ -152,6 +159,7 @@ class Truth:
         self._copies: dict[str, list[int]] = {}
         self._misfiled: set[str] = set()
         self._priors: dict[str, list[int]] = {}
+        self._first: dict[str, int] = {}
         so_far: dict[str, list[int]] = {}
         of_content: dict[Any, list[str]] = {}
         for shot, uid, patient_id in plan.delivery.sent():
@@ -159,6 +167,7 @@ class Truth:
             kind = plan.errors.get(shot.number)
             earlier = so_far.setdefault(patient_id, [])
             self._priors[uid] = list(earlier)
+            self._first.setdefault(patient_id, shot.number)
             earlier.append(shot.number)
             if kind is None:
                 continue
@@ -185,6 +194,7 @@ class Truth:
             alert["state"] == AlertState.HELD,
             error,
             error is None and bool(patients & self._misfiled),
+            self._first[alert["patient_id"]] if kind in LABEL_IS_WRONG else None,
         )
 
     def _wrong_prior(self, uid: str) -> int | None:

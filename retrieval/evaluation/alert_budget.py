@@ -25,6 +25,7 @@ class RankedAlerts:
         error: int64 (n,), the planted error that each alert reports, or `NONE`.
         near: bool (n,), whether an alert that reports none is about a patient in whose folder one lies.
         limited: bool (n,), of which a list holds its share at most. share: in [0, 1], see `archive.budget.AlertBudget`.
+        patient: int64 (n,), the caller's number for the patient of whom a list holds one alert, or `NONE`.
         certain: int64 (m,), errors that are reported as facts, beside the list and whatever its length.
     """
 
@@ -35,6 +36,7 @@ class RankedAlerts:
     near: npt.NDArray[np.bool_]
     certain: Numbers
     limited: npt.NDArray[np.bool_]
+    patient: Numbers
     share: float = 1.0
 
     @classmethod
@@ -48,15 +50,27 @@ class RankedAlerts:
         certain: Numbers,
         limited: npt.NDArray[np.bool_] | None = None,
         share: float = 1.0,
+        patient: Numbers | None = None,
     ) -> RankedAlerts:
         """Rank alerts by probability; ties keep the given order."""
         order = np.argsort(-probability, kind="stable")
         some = np.zeros(len(order), np.bool_) if limited is None else limited
-        return cls(studies, probability[order], kind[order], error[order], near[order], certain, some[order], share)
+        whose = np.full(len(order), NONE, np.int64) if patient is None else patient
+        return cls(
+            studies,
+            probability[order],
+            kind[order],
+            error[order],
+            near[order],
+            certain,
+            some[order],
+            whose[order],
+            share,
+        )
 
     @classmethod
     def joined(cls, streams: Sequence[RankedAlerts]) -> RankedAlerts:
-        """One list for at least one stream; the errors of each have numbers of their own."""
+        """One list for at least one stream; the errors and patients of each have numbers of their own."""
         return cls.ranked(
             sum(stream.studies for stream in streams),
             np.concatenate([stream.probability for stream in streams]),
@@ -66,13 +80,16 @@ class RankedAlerts:
             np.concatenate([stream.certain for stream in streams]),
             np.concatenate([stream.limited for stream in streams]),
             streams[0].share,
+            np.concatenate([stream.patient for stream in streams]),
         )
 
     def on_list(self, per_1000: float) -> Numbers:
         """Positions int64 (k,) of the alerts that a budget puts on the list, the most probable first."""
         room = round(self.studies * per_1000 / 1000)
         beyond = self.limited & (np.cumsum(self.limited) > np.ceil(self.share * room - 1e-9))
-        return np.flatnonzero(~beyond)[:room]
+        again = self.patient != NONE
+        again[np.unique(self.patient, return_index=True)[1]] = False
+        return np.flatnonzero(~beyond & ~again)[:room]
 
 
 @dataclass(frozen=True)

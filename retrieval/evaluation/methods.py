@@ -11,7 +11,7 @@ import numpy.typing as npt
 from retrieval.codes import hamming
 from retrieval.comparison import Comparer
 from retrieval.evaluation.encodings import Codes
-from retrieval.normalisation import Levels, Strangers, levels
+from retrieval.normalisation import Held, Strangers
 
 Numbers = npt.NDArray[np.int64]
 
@@ -64,37 +64,35 @@ class Calibrated:
 
     def similarity(self, positions: Numbers) -> npt.NDArray[np.float32]:
         """Of the m images at these positions, each with each: float32 (m, m), natural-log likelihood ratios."""
-        strangers, known = self._gallery(positions)
-        return np.stack([self._against(position, positions, strangers, known) for position in positions.tolist()])
+        held, everybody = self._held(positions), np.arange(len(positions))
+        return np.stack([self._against(positions, held, row, everybody) for row in everybody.tolist()])
 
     def scores(self, first: Numbers, second: Numbers) -> npt.NDArray[np.float32]:
         """Of m pairs of positions: float32 (m,), natural-log likelihood ratios."""
         found = np.empty(len(first), dtype=np.float32)
         everybody = np.unique(np.concatenate([first, second]))
-        strangers, known = self._gallery(everybody)
-        for position in np.unique(first).tolist():
-            mine = first == position
-            found[mine] = self._against(
-                position, second[mine], strangers, known.chosen(np.searchsorted(everybody, second[mine]))
-            )
+        held = self._held(everybody)
+        rows, columns = np.searchsorted(everybody, first), np.searchsorted(everybody, second)
+        for row in np.unique(rows).tolist():
+            mine = rows == row
+            found[mine] = self._against(everybody, held, row, columns[mine])
         return found
 
-    def _gallery(self, positions: Numbers) -> tuple[Strangers, Levels]:
+    def _held(self, positions: Numbers) -> Held:
         embeddings, patients = self.codes.embedding[positions], self.patients[positions]
         strangers = Strangers.of(embeddings, patients)
-        return strangers, levels(embeddings, patients, strangers, self.comparer.calibration.population)
+        return Held.of(embeddings, patients, strangers, self.comparer.calibration.population)
 
-    def _against(self, position: int, others: Numbers, strangers: Strangers, known: Levels) -> npt.NDArray[np.float32]:
-        codes = self.codes
+    def _against(self, positions: Numbers, held: Held, row: int, others: Numbers) -> npt.NDArray[np.float32]:
+        """An image, the `row`th of those at some positions, against others of them."""
+        one, each = int(positions[row]), positions[others]
         found = self.comparer.compare(
-            codes.embedding[position],
-            codes.code[position],
-            codes.embedding[others],
-            codes.code[others],
-            strangers,
-            int(self.patients[position]),
-            self.patients[others],
-            known,
+            self.codes.embedding[one],
+            self.codes.code[one],
+            self.codes.embedding[each],
+            self.codes.code[each],
+            mine=held.beside(np.full(len(others), row), self.patients[each]),
+            known=held.beside(others, np.full(len(others), self.patients[one])),
         )
         return found.log_ratio.astype(np.float32)
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from retrieval.codes import hamming, identity_half
 from retrieval.errors import CalibrationInvalid
-from retrieval.normalisation import Population, Strangers, levels, symmetric
+from retrieval.normalisation import Held, Population, Strangers, symmetric
 from retrieval.verification import Verifier
 
 _CHUNK = 1 << 14
@@ -106,8 +106,8 @@ def _normalised(
     first: npt.NDArray[np.int64],
     second: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float64]:
-    found = levels(embedding, patients, Strangers.of(embedding, patients), population)
-    return symmetric(cosine, found.chosen(first), found.chosen(second))
+    held = Held.of(embedding, patients, Strangers.of(embedding, patients), population)
+    return symmetric(cosine, held.beside(first, patients[second]), held.beside(second, patients[first]))
 
 
 def _verified(

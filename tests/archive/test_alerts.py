@@ -85,9 +85,9 @@ def test_stronger_evidence_updates_an_alert_until_somebody_decides(database: Dat
 
 def test_the_window_shows_its_most_probable_alerts_and_holds_the_others(database: Database, settings: Settings) -> None:
     options = budget(settings, per_1000=200, window=10)
-    for probability in (0.5, 0.1, 0.3, 0.05, 0.9):
+    for number, probability in enumerate((0.5, 0.1, 0.3, 0.05, 0.9)):
         with database.write() as session:
-            image = file_image(session, "P1")
+            image = file_image(session, f"P{number}")
             raise_alert(session, options, estimate(image, probability))
     assert {p for p, state in states(database).items() if state is AlertState.OPEN} == {0.9, 0.5}
     assert {p for p, state in states(database).items() if state is AlertState.HELD} == {0.1, 0.3, 0.05}
@@ -104,15 +104,29 @@ def test_a_young_system_shows_in_proportion(database: Database, settings: Settin
 
 def test_what_was_held_back_comes_up_when_there_is_room(database: Database, settings: Settings) -> None:
     options = budget(settings, per_1000=4, window=1000)
-    for probability in (0.5, 0.4):
+    for label, probability in (("P1", 0.5), ("P3", 0.4)):
         with database.write() as session:
-            raise_alert(session, options, estimate(file_image(session, "P1"), probability))
+            raise_alert(session, options, estimate(file_image(session, label), probability))
     assert states(database)[0.4] is AlertState.HELD
     for number in range(251):
         add_image(database, number)
     with database.write() as session:
         raise_alert(session, options, estimate(file_image(session, "P2"), 0.1))
     assert states(database) == {0.5: AlertState.OPEN, 0.4: AlertState.OPEN, 0.1: AlertState.HELD}
+
+
+def test_a_patients_second_suspicion_comes_up_when_the_first_is_decided(database: Database, settings: Settings) -> None:
+    options = budget(settings, per_1000=200, window=10)
+    for probability in (0.9, 0.8):
+        with database.write() as session:
+            raise_alert(session, options, estimate(file_image(session, "P1"), probability))
+    assert states(database) == {0.9: AlertState.OPEN, 0.8: AlertState.HELD}
+    with database.write() as session:
+        first = session.scalars(select(Alert).where(Alert.probability == 0.9)).one()
+        first.state = AlertState.NOT_AN_ERROR
+    with database.write() as session:
+        raise_alert(session, options, estimate(file_image(session, "P2"), 0.1))
+    assert states(database)[0.8] is AlertState.OPEN
 
 
 def test_a_decided_alert_keeps_its_place_in_the_budget(database: Database, settings: Settings) -> None:

@@ -38,6 +38,15 @@ def test_second_records_take_their_share_of_the_list_at_most() -> None:
     assert AlertBudget(8, 1000, 0.0).shown(records + labels, 1000) == {5, 6, 7, 8}
 
 
+def test_one_patients_folder_takes_one_place_until_somebody_has_dealt_with_it() -> None:
+    folder = [Suspicion(number, 0.9 - number / 100, patient=7) for number in range(3)]
+    others = [Suspicion(3, 0.2, patient=8), Suspicion(4, 0.1), Suspicion(5, 0.1), Suspicion(6, 0.5, False, True)]
+    budget = AlertBudget(5, 1000)
+    assert budget.shown(folder + others, 1000) == {0, 3, 4, 5, 6}
+    dealt_with = [Suspicion(0, 0.9, is_kept=True, patient=7), *folder[1:]]
+    assert budget.shown(dealt_with + others, 1000) == {0, 1, 3, 4, 6}
+
+
 @pytest.mark.parametrize("per_1000", [5.0, 20.0, 50.0])
 def test_a_stream_with_suspicions_enough_keeps_the_budget_within_a_quarter(per_1000: float) -> None:
     rng = np.random.default_rng(0)
@@ -53,6 +62,7 @@ def test_a_burst_does_not_cost_the_quiet_time_after_it_its_alerts() -> None:
 
 
 suspicions = st.builds(Suspicion, st.integers(0, 10_000), st.floats(0, 1), st.booleans(), st.booleans())
+folders = st.builds(Suspicion, st.integers(0, 10_000), st.floats(0, 1), patient=st.integers(0, 5))
 
 
 @patient
@@ -69,6 +79,15 @@ def test_a_list_is_never_longer_than_the_budget_but_for_what_people_keep(
     held = [one for one in some if one.number not in shown and one.number not in records]
     listed = [one for one in some if one.number in shown - kept - records]
     assert all(one.probability >= other.probability for one in listed for other in held)
+
+
+@patient
+@given(st.lists(folders, max_size=30, unique_by=lambda one: one.number), st.floats(0, 200))
+def test_of_each_patient_the_most_probable_suspicion_is_shown_if_any(some: list[Suspicion], per_1000: float) -> None:
+    shown = [one for one in some if one.number in AlertBudget(per_1000, 40).shown(some, 400)]
+    assert len({one.patient for one in shown}) == len(shown)
+    for one in shown:
+        assert one.probability == max(other.probability for other in some if other.patient == one.patient)
 
 
 @pytest.mark.parametrize(("per_1000", "window", "share"), [(-1.0, 10, 1.0), (1.0, 0, 1.0), (1.0, 10, 1.5)])

@@ -7,7 +7,17 @@ import pytest
 
 from retrieval import normalisation
 from retrieval.errors import CalibrationInvalid
-from retrieval.normalisation import KNOWN_BEFORE, NEAREST, NOBODY, Population, Strangers, chosen, levels, symmetric
+from retrieval.normalisation import (
+    KNOWN_BEFORE,
+    NEAREST,
+    NOBODY,
+    Held,
+    Population,
+    Strangers,
+    chosen,
+    levels,
+    symmetric,
+)
 
 POPULATION = Population(0.1, 0.2)
 EYE = np.eye(3, dtype=np.float32)
@@ -31,10 +41,26 @@ def test_levels_by_hand_with_ones_own_person_left_out() -> None:
 
 
 def test_the_person_compared_with_is_no_stranger() -> None:
-    strangers = Strangers(EYE, np.array([1, 2, 3]))
-    found = levels(EYE[:2], np.array([NOBODY, 2]), strangers, POPULATION, np.array([1, 1]))
+    held = Held.of(EYE[:2], np.array([NOBODY, 2]), Strangers(EYE, np.array([1, 2, 3])), POPULATION)
+    found = held.beside(np.array([0, 1]), np.array([1, 1]))
     before = NEAREST * KNOWN_BEFORE
     assert found.mean == pytest.approx([before * 0.1 / (1 + before)] * 2)
+
+
+def test_beside_a_person_is_as_if_the_gallery_never_held_them() -> None:
+    rng = np.random.default_rng(3)
+    vectors = rng.normal(size=(90, 6))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    persons = np.arange(90) // 2
+    gallery = Strangers(vectors[::2][:30], persons[::2][:30])
+    rows, others = rng.integers(0, 90, 60), rng.integers(0, 45, 60)
+    found = Held.of(vectors, persons, gallery, POPULATION).beside(rows, others)
+    for place, (row, other) in enumerate(zip(rows, others, strict=True)):
+        rest = gallery.persons != other
+        without = Strangers(gallery.embeddings[rest], gallery.persons[rest])
+        alone = levels(vectors[row : row + 1], persons[row : row + 1], without, POPULATION)
+        assert found.mean[place] == pytest.approx(alone.mean[0])
+        assert found.deviation[place] == pytest.approx(alone.deviation[0])
 
 
 def test_the_nearest_quarter_of_the_strangers_counts_by_hand() -> None:

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from retrieval.errors import EvidenceInvalid
-from retrieval.verdict import Evidence, Person, Rates, Verdict, VerdictKind, judge
+from retrieval.verdict import CORRELATION, Evidence, Person, Rates, Verdict, VerdictKind, judge
 
 RATES = Rates(misfiled=0.001, duplicate=0.002, owner_in_gallery=0.5)
 FLOOR = 0.02
@@ -100,11 +100,21 @@ def test_one_of_several_priors_that_agrees_is_enough() -> None:
     """An old image may be another person's; in a mean of ratios one good match among n keeps an n-th of its worth."""
     found = judge(evidence([-4.0, -4.0, 9.0, -4.0], [], 50), RATES, FLOOR)
     assert found.kind is VerdictKind.CONSISTENT
-    assert person(0, -4.0, -4.0, 9.0, -4.0).log_ratio == pytest.approx(math.log((math.exp(9) + 3 * math.exp(-4)) / 4))
+    one_in_four = math.log((math.exp(9) + 3 * math.exp(-4)) / 4)
+    assert person(0, -4.0, -4.0, 9.0, -4.0).log_ratio == pytest.approx(one_in_four, abs=1e-3)
+
+
+def test_images_that_agree_confirm_each_other_by_hand() -> None:
+    # Two equal ones: 2 / (1 + 0.7) of one. e^3 and e^2 as weights: (e + 1)^2 / (e^2 + 1) = 1.648 images agree.
+    assert person(1, 3.0, 3.0).log_ratio == pytest.approx(3.0 * 2 / 1.7)
+    agreeing = (math.e + 1) ** 2 / (math.e**2 + 1)
+    mean = math.log((math.exp(3) + math.exp(2)) / 2)
+    assert person(1, 2.0, 3.0).log_ratio == pytest.approx(mean * agreeing / (1 + 0.7 * (agreeing - 1)))
+    assert person(1, -3.0, -3.0).log_ratio == pytest.approx(-3.0)
 
 
 def test_many_images_of_a_person_give_no_unfair_chance() -> None:
-    assert person(1, *[3.0] * 50).log_ratio == pytest.approx(3.0)
+    assert person(1, *[3.0] * 50).log_ratio < 3.0 / CORRELATION
     assert person(1, *[3.0, *[-4.0] * 49]).log_ratio < person(1, 3.0).log_ratio
 
 

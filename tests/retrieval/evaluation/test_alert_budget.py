@@ -54,6 +54,20 @@ def test_of_limited_alerts_a_list_holds_its_share_and_others_take_their_place() 
     assert RankedAlerts.joined([alerts, alerts]).on_list(10).tolist() == [0, 6, 7, 8]
 
 
+def test_of_a_patient_a_list_holds_the_most_probable_alert() -> None:
+    alerts = RankedAlerts.ranked(
+        200,
+        np.array([0.5, 0.9, 0.8, 0.7, 0.6]),
+        np.zeros(5, np.int64),
+        np.arange(5),
+        np.zeros(5, np.bool_),
+        np.empty(0),
+        patient=np.array([4, 3, 3, NONE, NONE]),
+    )
+    assert alerts.error[alerts.on_list(20)].tolist() == [1, 3, 4, 0]
+    assert alerts.error[alerts.on_list(10)].tolist() == [1, 3]
+
+
 def test_an_empty_list_has_no_precision() -> None:
     assert math.isnan(listed(stream(), 0).precision)
 
