@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from sqlalchemy import func, select
 
+from archive.budget import LENT
 from archive.models import Instance
 from archive.states import ImageState
 from cli.demonstration.desk import plant
@@ -29,6 +30,8 @@ from dicom_node.sender import SendResult, send
 CALLING_AE = "DEMO_MODALITY"
 HOURS_APART = 6
 ARTISTS = 2
+# Places on the alert list for each error that was planted.
+PLACES = 1.5
 # Films drawn ahead of the sender; each is a file of two megabytes.
 AHEAD = 16
 PAUSE = 0.2
@@ -69,22 +72,25 @@ def planned(films: Sequence[Film[Any]], seed: int) -> Delivery:
 def options_for(delivery: Delivery) -> tuple[str, str]:
     """The option file of the demo's system, and a sentence that says how it differs from a hospital's.
 
-    In the demo errors are a thousand times as frequent as in a hospital, and the verdict is told so.
+    In the demo errors are a thousand times as frequent as in a hospital; the verdict is told so, and the alert list
+    gets so many more places.
     """
-    swapped = sum(shot.planted is Planted.WRONG_PATIENT for shot in delivery.shots)
-    rate = max(swapped, 1) / len(delivery.shots)
+    kinds = [shot.planted for shot in delivery.shots]
+    swapped = max(kinds.count(Planted.WRONG_PATIENT), 1)
+    rate = swapped / len(kinds)
+    places = PLACES * (swapped + kinds.count(Planted.DUPLICATE_RECORD))
+    budget = 1000 * places / max(len(kinds), LENT)
     text = (
         "# Written by lungprint demo: here errors are far more frequent than in a hospital.\n"
         "[verdict]\n"
         f"base_rate = {rate:.4f}\n"
         "owner_in_gallery = 0.95\n"
-        "min_probability = 0.3\n"
-        "alerts_per_1000 = 1000.0\n"
+        f"alerts_per_1000 = {budget:.1f}\n"
     )
     why = (
         f"The demo misfiles {rate:.1%} of its images (a hospital: far fewer; verdict.base_rate is 0.05 % by default), "
-        "so its own option file says so. It shows every error of a probability of 30 % or more "
-        "(verdict.min_probability 0.3), and lifts the alert budget."
+        "so its own option file says so, and its alert list has three places for every two errors "
+        f"(verdict.alerts_per_1000 {budget:.0f})."
     )
     return text, why
 
