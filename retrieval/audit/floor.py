@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from retrieval.comparison import Comparer
 from retrieval.normalisation import Levels
-from retrieval.verdict import Evidence, Person, Rates, judge
+from retrieval.verdict import CORRELATION, Evidence, Person, Rates, judge
 
 # Matches with several persons add up, so each may fall short of what one alone must reach: down to a tenth.
 ADDING_UP = float(np.log(10.0))
@@ -40,7 +40,8 @@ def least_ratio(
         return any(judge(one, rates, min_probability).other is not None for one in evidence)
 
     found = _first(names, lowest, highest)
-    return None if found is None else max(lowest, found - ADDING_UP)
+    # Several images of one person that agree may each fall short of it, too, see `Person.log_ratio`.
+    return None if found is None else max(lowest, min(found - ADDING_UP, CORRELATION * found))
 
 
 def least_normalised(comparer: Comparer, ratio: float, highest: float) -> float | None:

@@ -10,7 +10,7 @@ import pytest
 from retrieval.audit.floor import ADDING_UP, best_ratio, furthest, least_cosine, least_normalised, least_ratio
 from retrieval.comparison import Comparer
 from retrieval.normalisation import Levels
-from retrieval.verdict import Evidence, Person, Rates, judge
+from retrieval.verdict import CORRELATION, Evidence, Person, Rates, judge
 from retrieval.verification import Verifier
 from tests.calibrations import straight
 from tests.people import CALIBRATION
@@ -19,12 +19,17 @@ RATES = Rates(0.0005, 0.002, 0.5)
 LEAST = 0.005
 
 
+def one_match(least: float) -> float:
+    """What a match of a single image must reach, where several may fall short of it."""
+    return max(least + ADDING_UP, least / CORRELATION)
+
+
 @pytest.mark.parametrize("persons", [2, 100, 10_000])
 @pytest.mark.parametrize("own", [None, -4.0])
 def test_one_match_below_the_threshold_names_nobody(persons: int, own: float | None) -> None:
     least = least_ratio(RATES, LEAST, persons, -4.0, 30.0)
     assert least is not None
-    ratio = max(-4.0, least + ADDING_UP)
+    ratio = max(-4.0, one_match(least))
     priors = None if own is None else Person(0, np.array([own]))
     below = Evidence(priors, (Person(1, np.array([ratio - 0.01])),), persons)
     assert judge(below, RATES, LEAST).other is None
@@ -35,13 +40,22 @@ def test_one_match_below_the_threshold_names_nobody(persons: int, own: float | N
 
 
 def test_a_larger_gallery_asks_for_more() -> None:
-    found = [least_ratio(RATES, LEAST, persons, -4.0, 30.0) or 0.0 for persons in (100, 1000, 10_000)]
+    found = [one_match(least_ratio(RATES, LEAST, persons, -4.0, 30.0) or 0.0) for persons in (100, 1000, 10_000)]
     assert np.diff(found) == pytest.approx([math.log(10)] * 2, abs=0.01)
+
+
+def test_images_that_agree_are_not_missed_though_each_falls_short() -> None:
+    least = least_ratio(RATES, LEAST, 100_000, -4.0, 30.0)
+    assert least is not None
+    agreeing = Evidence(Person(0, np.array([-4.0])), (Person(1, np.full(50, least)),), 100_000)
+    assert judge(agreeing, RATES, LEAST).other is None
+    agreeing = Evidence(Person(0, np.array([-4.0])), (Person(1, np.full(50, least + 0.3)),), 100_000)
+    assert judge(agreeing, RATES, LEAST).other == 1 and least + 0.3 < one_match(least)
 
 
 def test_headers_that_agree_ask_for_less() -> None:
     alone, beside = (least_ratio(RATES, LEAST, 10_000, -4.0, 30.0, said) for said in (0.0, 10.0))
-    assert alone is not None and beside is not None and beside < alone - 9.0
+    assert alone is not None and beside is not None and one_match(beside) < one_match(alone) - 9.0
     assert least_ratio(RATES, LEAST, 1_000_000, -4.0, 8.0, 10.0) is not None
 
 
