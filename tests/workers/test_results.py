@@ -191,7 +191,7 @@ def test_an_alert_about_one_image_has_no_picture_of_two(
     database: Database, folder: DataDir, messages: dict[Channel, int], tmp_path: Path
 ) -> None:
     settings = with_pacs(folder, 1)
-    alone = file(database, settings, folder, 3, OWN)
+    alone = file(database, settings, folder, 3, OTHER)
     with database.write() as session:
         patient_pk = session.get_one(Instance, alone).patient_pk
         alert = raise_alert(
