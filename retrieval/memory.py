@@ -16,8 +16,8 @@ def keep_freed_memory() -> bool:
     """Have glibc keep large blocks that are freed, instead of giving them back to the kernel.
 
     By default each large block is mapped anew when it is asked for and unmapped when it is freed, and the kernel has to
-    clear every page of it: a third of the time of a forward pass on a CPU. The price is that the process stays as large
-    as it was at its largest. It holds for the whole process and cannot be undone; calling it again does nothing.
+    clear every page of it, in every layer of a forward pass. The price is that the process stays as large as it was at
+    its largest. It holds for the whole process and cannot be undone; calling it again does nothing.
 
     Returns:
         Whether the C library does so; others than glibc have ways of their own and are left alone.
