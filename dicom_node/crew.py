@@ -63,6 +63,8 @@ class _Hand:
     started: float
     # Connections by whose share they count towards.
     open: Counter[str] = field(default_factory=Counter)
+    # When the last of them was given to it.
+    given: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,10 @@ class Crew:
             self._start()
 
     def hand_over(self, connection: socket.socket, caller: Caller) -> None:
-        """Give a connection to the process that has the fewest.
+        """Give a connection to the process with the fewest of its owner's; among those, with the fewest; then in turn.
+
+        So one peer's associations work side by side, whatever others have open, and what comes and goes all the time
+        burdens no process more than another.
 
         Raises:
             NoRoom: more are open than may be, of its owner or in all.
@@ -113,10 +118,11 @@ class Crew:
             raise NoRoom("more connections are open in all than may be.")
         if sum(hand.open[owner] for hand in self._hands) >= self._shares.most_of(owner):
             raise NoRoom("more connections are open from its address than may be.")
-        hand = min(self._hands, key=lambda one: one.open.total())
+        hand = min(self._hands, key=lambda one: (one.open[owner], one.open.total(), one.given))
         message = f"{caller.host} {caller.port} {caller.door}".encode()
         socket.send_fds(hand.line, [message], [connection.fileno()])
         hand.open[owner] += 1
+        hand.given = time.monotonic()
         connection.close()
 
     def stop(self, seconds: float) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -62,6 +65,62 @@ def test_one_owner_cannot_take_all_connections_and_gets_its_share_back(doorway: 
         while (again := knock(crew, "192.0.2.9")) is None and time.monotonic() < until:
             doorway.look(0.05)
         assert again is not None
+    finally:
+        crew.stop(SECONDS)
+
+
+def tell(channel: Channel) -> None:
+    """Tell each peer which process it has come to, and end its connection when it speaks."""
+
+    def serve(connection: socket.socket, caller: Caller) -> None:
+        connection.sendall(str(os.getpid()).encode())
+        connection.recv(1)
+        connection.close()
+        channel.say_ended(caller.host)
+
+    while (given := channel.next_connection()) is not None:
+        threading.Thread(target=serve, args=given, daemon=True).start()
+
+
+def process_of(peer: socket.socket | None) -> str:
+    assert peer is not None
+    peer.settimeout(SECONDS)
+    return peer.recv(20).decode()
+
+
+def wait_until_open(crew: Crew, doorway: Doorway, count: int) -> None:
+    until = time.monotonic() + SECONDS
+    while (found := sum(hand.open.total() for hand in crew._hands)) != count and time.monotonic() < until:
+        doorway.look(0.05)
+    assert found == count
+
+
+def test_one_owners_connections_are_shared_evenly_whatever_others_have_open(doorway: Doorway) -> None:
+    crew = Crew(doorway, 2, Shares(20, str, lambda _: 20), tell, lambda _: None)
+    try:
+        others = {peer: process_of(peer) for peer in (knock(crew, "10.0.0.1") for _ in range(6))}
+        assert sorted(Counter(others.values()).values()) == [3, 3]
+        busy = next(iter(others.values()))
+        for peer in [peer for peer, process in others.items() if peer and process != busy]:
+            peer.sendall(b"x")
+        wait_until_open(crew, doorway, 3)
+        mine = [knock(crew, "10.0.0.2") for _ in range(4)]
+        assert sorted(Counter(map(process_of, mine)).values()) == [2, 2]
+    finally:
+        crew.stop(SECONDS)
+
+
+def test_connections_that_end_at_once_burden_all_processes_alike(doorway: Doorway) -> None:
+    crew = Crew(doorway, 2, Shares(20, str, lambda _: 20), tell, lambda _: None)
+    try:
+        found = []
+        for _ in range(4):
+            peer = knock(crew, "10.0.0.1")
+            found.append(process_of(peer))
+            assert peer is not None
+            peer.sendall(b"x")
+            wait_until_open(crew, doorway, 0)
+        assert sorted(Counter(found).values()) == [2, 2]
     finally:
         crew.stop(SECONDS)
 
