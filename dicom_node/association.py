@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
+from typing import Any
 
 from pydicom.uid import UID
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.events import EventHandlerType
+from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from dicom_node.connection import ImageSocket
@@ -84,13 +86,24 @@ class ImageServer(ThreadedAssociationServer):
             ae,
             address,
             ae.ae_title,
-            ae.supported_contexts,
+            # What is offered depends on the peer and its request, see `offer`.
+            [],
             evt_handlers=handlers,
             request_handler=ImageRequestHandler,
         )
         self.server_address = address
         if self.socket is not None:
             self.socket.close()
+
+    daemon_threads = True
+    block_on_close = False
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Begin the association; over TLS in a thread of its own, since the handshake waits for the peer."""
+        if self.certificates is None:
+            self.process_request_thread(request, client_address)
+        else:
+            super().process_request(request, client_address)
 
     def server_bind(self) -> None:
         """Nothing to bind."""
@@ -114,24 +127,25 @@ def is_connected(association: Association) -> bool:
     return isinstance(association.dul, ImageDul) and not association.dul.ended
 
 
-def prefer_as_proposed(association: Association) -> None:
-    """Have each presentation context accepted in the first acceptable transfer syntax of the requestor's own list.
+def offer(association: Association, supported: list[PresentationContext]) -> None:
+    """Have those presentation contexts accepted, each in the first acceptable transfer syntax of the requestor's list.
 
     pynetdicom takes the first of ours, which makes a sender that offers an image as it is, or else decompressed,
-    decompress it. To be called before the negotiation.
+    decompress it. It also copies all that is supported for each association, proposed or not, which takes as long as
+    the rest of the negotiation; here only what is proposed counts. To be called before the negotiation.
     """
     request = association.requestor.primitive
-    proposed = request.presentation_context_definition_list if request is not None else []
-    for supported in association.acceptor.supported_contexts:
-        wishes: list[UID] = [
-            syntax
-            for context in proposed
-            if context.abstract_syntax == supported.abstract_syntax
-            for syntax in context.transfer_syntax
-        ]
-        rank = {syntax: place for place, syntax in enumerate(dict.fromkeys(wishes))}
-        supported.transfer_syntax = sorted(supported.transfer_syntax, key=partial(_place, rank))
+    wishes: dict[UID | None, dict[UID, None]] = {}
+    for proposed in request.presentation_context_definition_list if request is not None else []:
+        wishes.setdefault(proposed.abstract_syntax, {}).update(dict.fromkeys(proposed.transfer_syntax))
+    association.acceptor.supported_contexts = [
+        _context(one.abstract_syntax, tuple(filter(set(one.transfer_syntax).__contains__, wishes[one.abstract_syntax])))
+        for one in supported
+        if one.abstract_syntax is not None and one.abstract_syntax in wishes
+    ]
 
 
-def _place(rank: dict[UID, int], syntax: str | bytes) -> int:
-    return rank.get(UID(str(syntax)), len(rank))
+# The negotiation reads them and changes nothing, so associations share them; making one checks each of its UIDs.
+@lru_cache(256)
+def _context(abstract_syntax: UID, transfer_syntaxes: tuple[UID, ...]) -> PresentationContext:
+    return build_context(abstract_syntax, list(transfer_syntaxes))

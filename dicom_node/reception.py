@@ -20,7 +20,7 @@ from config.paths import DataDir
 from config.settings import Right, Settings
 from dicom_node import doorway
 from dicom_node.announcer import Announcer
-from dicom_node.association import ImageServer, is_answering, is_connected, prefer_as_proposed
+from dicom_node.association import ImageServer, is_answering, is_connected, offer
 from dicom_node.commitment_scp import CommitmentProvider
 from dicom_node.connection import ImageSocket
 from dicom_node.peers import Caller, Peers, Rejection
@@ -149,9 +149,7 @@ class Reception:
         if not is_connected(event.assoc):
             # It ended while it was looked at, and nobody will say so again.
             self._free(event.assoc)
-        offered = event.assoc.acceptor.supported_contexts
-        event.assoc.acceptor.supported_contexts = [one for one in offered if may_ask(one.abstract_syntax, rights)]
-        prefer_as_proposed(event.assoc)
+        offer(event.assoc, [one for one in self._ae.supported_contexts if may_ask(one.abstract_syntax, rights)])
 
     def _store(self, event: Event) -> int:
         """As `Storage.handle_store`, and 0x0124 (not authorized) for a peer that may not store.

@@ -100,6 +100,13 @@ class ImageDul(DULServiceProvider):
         state = self.state_machine.current_state
         if isinstance(connection, ImageSocket) and state == "Sta13":
             return self._discard(connection)
+        if state == "Sta3":
+            # The association's own thread negotiates, and says when it has an answer.
+            self._run_loop_delay = 0.0
+            if self._outgoing.wait(_WAIT_SECONDS):
+                self._outgoing.clear()
+                return False
+            return super()._is_transport_event()
         if not isinstance(connection, ImageSocket) or state != "Sta6":
             self._run_loop_delay = _POLL_SECONDS
             return super()._is_transport_event()
