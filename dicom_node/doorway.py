@@ -8,10 +8,12 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import takewhile
 
 from config.errors import ConfigurationError, LungprintError
+from dicom_node.tls import Certificates
+from dicom_node.way_out import WayOut
 
 logger = logging.getLogger(__name__)
 
@@ -20,16 +22,11 @@ REQUEST_SECONDS = 30.0
 # Connections that may wait; when one more comes, the one that has waited longest is closed.
 MOST_WAITING = 1000
 _BACKLOG = 128
-_REQUEST, _REJECTION = 0x01, 0x03
+_REQUEST = 0x01
 _HEAD = 6
 # Longer requests are handed over before they are complete; most are 1 to 20 KiB long.
 _LONGEST_HELD = 32 << 10
 _LOOK_SECONDS = 0.5
-# A-ASSOCIATE-RJ (PS3.8 9.3.4): transient, by the service provider (presentation related), local limit exceeded.
-TOO_MANY = (0x02, 0x03, 0x02)
-# How long a peer that is turned away may take to read that and to close the connection.
-_LEAVE_SECONDS = 2.0
-_MOST_LEAVING = 100
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ HandOver = Callable[[socket.socket, Caller], None]
 
 @dataclass(frozen=True)
 class Waiting:
-    """A connection whose peer has not asked for anything yet, or has been turned away and may read that."""
+    """A connection whose peer has not asked for anything yet."""
 
     connection: socket.socket
     caller: Caller
@@ -65,8 +62,8 @@ class Doorway:
     upper layer as PS3.8 asks.
 
     Args:
-        hand_over: takes a connection; may raise OSError, the connection is closed then, or NoRoom, then an association
-            request is rejected before.
+        hand_over: takes a connection; may raise OSError, the connection is closed then, or NoRoom, then it is turned
+            away, see `WayOut`.
         seconds: longest wait for a request.
     """
 
@@ -76,14 +73,15 @@ class Doorway:
         self._doors: list[socket.socket] = []
         # In the order in which they came.
         self._waiting: dict[int, Waiting] = {}
-        self._leaving: dict[int, Waiting] = {}
+        self._certificates: dict[int, Certificates] = {}
         self._selector = selectors.DefaultSelector()
+        self._way_out = WayOut(self._selector)
 
-    def open(self, host: str, port: int, kind: str = "DICOM") -> tuple[str, int]:
+    def open(self, host: str, port: int, certificates: Certificates | None = None) -> tuple[str, int]:
         """Listen on one more port, 0 = any free one; returns address and port.
 
         Args:
-            kind: what the port is for, to be named when it cannot be used.
+            certificates: of a port for TLS; None = its connections are not encrypted.
 
         Raises:
             ConfigurationError: the address cannot be used.
@@ -92,12 +90,15 @@ class Doorway:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             door = socket.create_server((host, port), family=family, backlog=_BACKLOG)
         except OSError as error:
+            kind = "DICOM" if certificates is None else "TLS"
             words = error.strerror or type(error).__name__
             raise ConfigurationError(f"The {kind} port {port} on {host} cannot be used: {words}.") from error
         door.setblocking(False)
         self._doors.append(door)
         self._selector.register(door, selectors.EVENT_READ)
         found = door.getsockname()
+        if certificates is not None:
+            self._certificates[int(found[1])] = certificates
         return str(found[0]), int(found[1])
 
     def watch(self, file: int, callback: Callable[[], None]) -> None:
@@ -117,14 +118,15 @@ class Doorway:
                 key.data()
             elif key.fd in self._waiting:
                 self._examine(self._waiting[key.fd])
-            elif key.fd in self._leaving:
-                self._see_off(self._leaving[key.fd])
+            elif key.fd in self._way_out:
+                self._way_out.go_on(key.fd)
         self._close_late()
 
     def close(self) -> None:
         """Listen no more; who has asked for nothing yet is sent away."""
-        for waiting in [*self._waiting.values(), *self._leaving.values()]:
+        for waiting in list(self._waiting.values()):
             self._close(waiting)
+        self._way_out.close()
         self._selector.close()
         for door in self._doors:
             door.close()
@@ -183,51 +185,17 @@ class Doorway:
             self._hand_over(connection, waiting.caller)
         except NoRoom as error:
             logger.warning("Turned away a connection from %s: %s", waiting.caller.host, error)
-            self._turn_away(waiting)
+            self._way_out.turn_away(connection, self._certificates.get(waiting.caller.door))
         except OSError as error:
             logger.warning("A connection cannot be handed over (%s).", type(error).__name__)
             connection.close()
-
-    def _turn_away(self, waiting: Waiting) -> None:
-        """Reject an association request for now, and keep the connection until its peer has read that.
-
-        A connection that is closed with something unread in it is reset, and its peer may never see the rejection. TLS
-        is closed without a word: the handshake before it is what there is no room for.
-        """
-        connection = waiting.connection
-        connection.setblocking(False)
-        try:
-            if connection.recv(1, socket.MSG_PEEK) != bytes([_REQUEST]):
-                connection.close()
-                return
-            connection.send(struct.pack(">BxLxBBB", _REJECTION, 4, *TOO_MANY))
-            connection.shutdown(socket.SHUT_WR)
-        except OSError:
-            # Its peer has gone.
-            connection.close()
-            return
-        if len(self._leaving) >= _MOST_LEAVING:
-            self._close(next(iter(self._leaving.values())))
-        self._leaving[connection.fileno()] = replace(waiting, until=time.monotonic() + _LEAVE_SECONDS)
-        self._selector.register(connection, selectors.EVENT_READ)
-
-    def _see_off(self, leaving: Waiting) -> None:
-        try:
-            if leaving.connection.recv(_LONGEST_HELD):
-                return
-        except BlockingIOError:
-            return
-        except OSError as error:
-            logger.debug("A peer that was turned away was gone already (%s).", type(error).__name__)
-        self._close(leaving)
 
     def _close_late(self) -> None:
         now = time.monotonic()
         for waiting in list(takewhile(lambda one: one.until <= now, self._waiting.values())):
             logger.info("Closed a connection from %s that did not ask for an association.", waiting.caller.host)
             self._close(waiting)
-        for leaving in list(takewhile(lambda one: one.until <= now, self._leaving.values())):
-            self._close(leaving)
+        self._way_out.close_late()
 
     def _close_oldest(self) -> None:
         if self._waiting:
@@ -239,6 +207,4 @@ class Doorway:
 
     def _drop(self, waiting: Waiting) -> None:
         self._selector.unregister(waiting.connection)
-        file = waiting.connection.fileno()
-        if self._waiting.pop(file, None) is None:
-            del self._leaving[file]
+        del self._waiting[waiting.connection.fileno()]

@@ -149,10 +149,11 @@ def _serve_share(settings: Settings, folder: DataDir, doors: Doors, places: Plac
 
 def _open(doorway: Doorway, settings: Settings) -> Doors:
     """Listen where the options say; the certificates are read first, so that they stop the start and not a peer."""
-    if settings.tls.port:
-        Certificates(settings.tls)
+    certificates = Certificates(settings.tls) if settings.tls.port else None
     host, plain = doorway.open(settings.dicom.bind_host, settings.dicom.port)
-    secured = doorway.open(settings.dicom.bind_host, settings.tls.port, "TLS")[1] if settings.tls.port else None
+    secured = None
+    if certificates is not None:
+        _, secured = doorway.open(settings.dicom.bind_host, settings.tls.port, certificates)
     return Doors(host, plain, secured)
 
 

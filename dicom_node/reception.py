@@ -38,6 +38,7 @@ from dicom_node.spool import MIB, IncomingFile, Spool
 from dicom_node.status import StoreStatus
 from dicom_node.storage import Storage
 from dicom_node.tls import Certificates
+from dicom_node.way_out import TOO_MANY
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ class Reception:
             return
         place = self._places.take(f"{title} {address}")
         if place is None:
-            _reject(event, doorway.TOO_MANY, "too many associations, of this peer or in all")
+            _reject(event, TOO_MANY, "too many associations, of this peer or in all")
             return
         self._rights[event.assoc] = rights
         self._taken[event.assoc] = place

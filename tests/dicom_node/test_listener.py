@@ -28,9 +28,11 @@ from config.paths import DataDir
 from config.settings import load_settings
 from dicom_node.listener import CONNECTIONS_FOR_EACH, main
 from dicom_node.services import STORAGE_CLASSES, TRANSFER_SYNTAXES
+from tests.dicom_node.certificates import Authority
 from tests.dicom_node.sending import Sender, command, encoded, listening, pdu
 from tests.fuzz.seeds import association_request
 from tests.listening import ListenerProcess, dataset_bytes, radiograph
+from tests.system.running import free_port
 
 DX = str(DigitalXRayImageStorageForPresentation)
 EXPLICIT = str(ExplicitVRLittleEndian)
@@ -279,6 +281,25 @@ def test_a_gateway_has_room_for_each_of_its_titles_and_is_told_when_there_is_non
             slow.sendall(struct.pack(">BxL", 1, 200_000))
         assert rejection(sender, calling="ROOM0") == (2, 3, 2)
         assert b"from its address" in listener.log.read_bytes()
+
+
+def test_a_connection_too_many_over_tls_is_rejected_for_now(tmp_path: Path) -> None:
+    authority, port = Authority(tmp_path / "hospital"), free_port()
+    tls = {f"LUNGPRINT_TLS_{name.upper()}": str(value) for name, value in authority.options("us.example", port).items()}
+    listener = ListenerProcess(tmp_path / "data", {"LUNGPRINT_DICOM_MAX_ASSOCIATIONS": "2", **tls}).start()
+    with contextlib.ExitStack() as open_now:
+        open_now.callback(listener.close)
+        # Of two associations nobody may have more than half.
+        for _ in range(CONNECTIONS_FOR_EACH):
+            silent = open_now.enter_context(socket.create_connection(("127.0.0.1", port), 20))
+            silent.sendall(bytes([0x16, 3, 1, 2, 0]) + bytes(10))
+        ae = AE()
+        ae.add_requested_context(*VERIFICATION)
+        context = authority.client("pacs.example")
+        association = ae.associate("127.0.0.1", port, ae_title="LUNGPRINT", tls_args=(context, "us.example"))
+        answer = association.acceptor.primitive
+        assert association.is_rejected and answer is not None
+        assert (answer.result, answer.result_source, answer.diagnostic) == (2, 3, 2)
 
 
 def test_who_begins_with_something_else_is_sent_away_at_once(sender: Sender) -> None:
