@@ -53,11 +53,11 @@ class Slow(Siege):
 
     Args:
         connections: how many.
-        beginnings: what they say at first, taken in turn; an association's is completed by waiting for the answer.
+        beginnings: what they say at first, taken in turn; of several parts, the next follows an answer.
         goes_on: whether another byte follows every half second.
     """
 
-    def __init__(self, port: int, connections: int, beginnings: tuple[bytes, ...], goes_on: bool) -> None:
+    def __init__(self, port: int, connections: int, beginnings: tuple[tuple[bytes, ...], ...], goes_on: bool) -> None:
         super().__init__(port)
         self._beginnings = cycle(beginnings)
         self._goes_on = goes_on
@@ -81,7 +81,11 @@ class Slow(Siege):
         while len(self._open) < min(most, self._wanted) and not self._ended.is_set():
             try:
                 connection = self._connected()
-                connection.sendall(next(self._beginnings))
+                *answered, last = next(self._beginnings)
+                for part in answered:
+                    connection.sendall(part)
+                    connection.recv(4096)
+                connection.sendall(last)
             except OSError:
                 # The listener has no room; it is tried again at the next tick.
                 return
@@ -131,15 +135,15 @@ class Killing(Siege):
 
 def idle(port: int, connections: int) -> Siege:
     """Connections that say nothing."""
-    return Slow(port, connections, (b"",), goes_on=False)
+    return Slow(port, connections, ((b"",),), goes_on=False)
 
 
 def slow_loris(port: int, connections: int) -> Siege:
     """A byte every half second: of an association request, of a long one, of something else, and of an image."""
     request = association_request()
-    image = request + pdu((3, command(1))) + struct.pack(">BxLLBB", 4, 100_006, 100_002, 1, 0)
-    beginnings = (request[:20], struct.pack(">BxL", 1, 200_000), struct.pack(">BxL", 4, 200_000), image)
-    return Slow(port, connections, beginnings, goes_on=True)
+    image = pdu((3, command(1))) + struct.pack(">BxLLBB", 4, 100_006, 100_002, 1, 0)
+    long, other = struct.pack(">BxL", 1, 200_000), struct.pack(">BxL", 4, 200_000)
+    return Slow(port, connections, ((request[:20],), (long,), (other,), (request, image)), goes_on=True)
 
 
 def killed(port: int, per_second: int) -> Siege:
