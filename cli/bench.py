@@ -12,7 +12,7 @@ from cli.outcome import EXIT_CODES, InputNotUsable
 from cli.output import console, progress_bar
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_NEEDED = ("faiss", "imagehash", "matplotlib", "psutil")
+_NEEDED = ("imagehash", "matplotlib", "psutil")
 
 
 @click.command(epilog=EXIT_CODES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,8 +12,8 @@ from retrieval.codes import Code
 from retrieval.errors import CodeLengthMismatch, IndexInputInvalid
 from retrieval.index.growing import grown
 
-# Rows compared in one go: numpy pays for each call, and what a call leaves (1.1 MiB) is read again by the next.
-_BLOCK = 131_072
+# Rows compared in one go: their distances, four bytes each, are still at hand when they are narrowed to one.
+_BLOCK = 65_536
 # The nearest are first found among a part of the rows: how near these are spares most others a closer look.
 _SHARES = (256, 16)
 # Lines of the table in which distances are looked through.
@@ -44,8 +45,8 @@ class CodeHits:
             raise IndexInputInvalid(
                 f"There must be one distance an id, not {self.hammings.shape} for {self.ids.shape}."
             )
-        steps = np.diff(self.hammings)
-        if np.any(steps < 0) or np.any((steps == 0) & (np.diff(self.ids) <= 0)) or np.any(self.hammings[:1] < 0):
+        steps, apart = self.hammings[1:] - self.hammings[:-1], self.ids[1:] - self.ids[:-1]
+        if ((steps < 0) | (steps == 0) & (apart <= 0)).any() or (self.hammings[:1] < 0).any():
             raise IndexInputInvalid("Hits must be sorted by Hamming distance, then by id, each id once.")
 
     def __len__(self) -> int:
@@ -53,10 +54,10 @@ class CodeHits:
 
 
 class CodeTable:
-    """Codes in numbered rows, kept as columns of 64-bit words so that a scan reads memory in one sweep.
+    """Codes in numbered rows, scanned by faiss's Hamming kernel, which alone of what we know compares in one pass.
 
-    Memory: the codes, rounded up to 8 bytes, in arrays that grow by doubling; once it was scanned, a byte a row (two
-    for codes of 255 bits and more) and 1.1 MiB to count in. Only one thread may call: all scans count in one memory.
+    Memory: the codes, rounded up to 8 bytes, in an array that grows by doubling; once it was scanned, a byte a row (two
+    for codes of 255 bits and more) and 256 KiB. Only one thread may call: all scans count in one memory.
 
     Args:
         code_bytes: length of a packed code, from 1.
@@ -64,10 +65,9 @@ class CodeTable:
 
     def __init__(self, code_bytes: int) -> None:
         self._bytes = code_bytes
-        self._words = np.zeros((-(-code_bytes // 8), 1024), np.uint64)
+        self._codes = np.zeros((1024, 8 * -(-code_bytes // 8)), np.uint8)
         # Memory of its own to count in: fresh memory would cost as much as the counting.
-        self._differing = np.empty(_BLOCK, np.uint64)
-        self._of_word = np.empty(_BLOCK, np.uint8)
+        self._differing = np.empty(_BLOCK, np.int32)
         self._counts: Count = np.empty(1024, np.uint8 if 8 * code_bytes < 255 else np.uint16)
 
     @property
@@ -81,13 +81,13 @@ class CodeTable:
         Raises:
             CodeLengthMismatch: the codes have another length.
         """
-        words = self._as_words(codes)
-        self._words = grown(self._words, int(rows.max(initial=-1)) + 1, axis=1)
-        self._words[:, rows] = words.T
+        padded = self._padded(codes)
+        self._codes = grown(self._codes, int(rows.max(initial=-1)) + 1)
+        self._codes[rows] = padded
 
     def at(self, rows: NDArray[np.int64]) -> Code:
         """Codes uint8 (n, bytes) of rows int64 (n,) that were written."""
-        return np.ascontiguousarray(self._words[:, rows].T).view(np.uint8)[:, : self._bytes]
+        return self._codes[rows, : self._bytes]
 
     def distances(self, probe: Code, count: int) -> NDArray[np.int64]:
         """Differing bits, int64 (count,), between a probe uint8 (bytes,) and the first `count` rows.
@@ -128,22 +128,15 @@ class CodeTable:
 
     def _count(self, probe: Code, count: int) -> Count:
         """Differing bits (count,) of the first `count` rows; the next call overwrites them."""
-        words = self._as_words(probe[None]).T
+        asked, width = self._padded(probe[None]), self._codes.shape[1]
         self._counts = grown(self._counts, count)
         for low in range(0, count, _BLOCK):
-            rows = slice(low, min(low + _BLOCK, count))
-            self._count_block(self._words[:, rows], words, self._counts[rows])
+            codes = self._codes[low : min(low + _BLOCK, count)]
+            differing = self._differing[: len(codes)]
+            one, others, found = (faiss.swig_ptr(array) for array in (asked, codes, differing))
+            faiss.hammings(one, others, 1, len(codes), width, found)  # type: ignore[attr-defined]  # no stub
+            np.copyto(self._counts[low : low + len(codes)], differing, casting="unsafe")
         return self._counts[:count]
-
-    def _count_block(self, columns: NDArray[np.uint64], words: NDArray[np.uint64], counts: Count) -> None:
-        """Write into counts (n,) by how many bits n ≤ `_BLOCK` codes uint64 (words, n) differ from words (words, 1)."""
-        differing, of_word = self._differing[: len(counts)], self._of_word[: len(counts)]
-        np.bitwise_xor(columns[0], words[0], out=differing)
-        np.bitwise_count(differing, out=counts)
-        for column, word in zip(columns[1:], words[1:], strict=True):
-            np.bitwise_xor(column, word, out=differing)
-            np.bitwise_count(differing, out=of_word)
-            np.add(counts, of_word, out=counts)
 
     def _edge(self, counts: Count, k: int) -> int:
         """A distance that the `k` nearest do not exceed: that of the `k` nearest of a part of them."""
@@ -155,15 +148,16 @@ class CodeTable:
                 edge = int(np.partition(near, k - 1)[k - 1])
         return edge
 
-    def _as_words(self, codes: Code) -> NDArray[np.uint64]:
+    def _padded(self, codes: Code) -> Code:
+        """Codes (n, bytes) with zeros behind them up to whole words of 64 bits, as faiss reads them."""
         if codes.ndim != 2 or codes.shape[1] != self._bytes:
             raise CodeLengthMismatch(
                 f"Codes of shape {codes.shape} cannot be compared with codes of {8 * self._bytes} bits: "
                 "encode the images with the same network."
             )
-        padded = np.zeros((len(codes), 8 * len(self._words)), np.uint8)
+        padded = np.zeros((len(codes), self._codes.shape[1]), np.uint8)
         padded[:, : self._bytes] = codes
-        return padded.view(np.uint64)
+        return padded
 
 
 def _within(counts: Count, edge: int) -> NDArray[np.int64]:
@@ -172,6 +166,6 @@ def _within(counts: Count, edge: int) -> NDArray[np.int64]:
     table = counts[: _LINES * columns].reshape(_LINES, columns)
     # Few columns have any: the least of each tells which in one pass, faster than to ask every distance.
     some = np.flatnonzero(np.minimum.reduce(table, axis=0) <= edge)
-    lines, at = np.divmod(np.flatnonzero(table[:, some] <= edge), max(len(some), 1))
+    lines, at = np.divmod(np.flatnonzero(table.take(some, axis=1) <= edge), max(len(some), 1))
     rest = _LINES * columns + np.flatnonzero(counts[_LINES * columns :] <= edge)
     return np.concatenate([lines * columns + some[at], rest])
