@@ -123,15 +123,15 @@ class Held:
 
     Attributes:
         strangers: k persons. population: counts as much as `KNOWN_BEFORE` strangers.
-        cosines: float64 (n, k), -inf where a stranger does not count.
-        ranks: int64 (n, k), how many strangers are more alike. count: int64 (n,), how many strangers count.
+        cosines: float64 (n, k), -inf where a stranger does not count. ordered: the same of each image, descending.
+        count: int64 (n,), how many strangers count.
         sums, squares: float64 (n, k + 1), of the cosines of the 0, 1, ... k strangers most alike, and of their squares.
     """
 
     strangers: Strangers
     population: Population
     cosines: Floats
-    ranks: Numbers
+    ordered: Floats
     count: Numbers
     sums: Floats
     squares: Floats
@@ -149,17 +149,10 @@ class Held:
         cosines = (embeddings @ strangers.embeddings.T).astype(np.float64)
         used = (persons[:, None] != strangers.persons[None, :]) & (cosines < strangers.apart)
         cosines[~used] = -np.inf
-        order = np.argsort(-cosines, axis=1, kind="stable")
-        ordered = np.take_along_axis(np.where(used, cosines, 0.0), order, axis=1)
-        return cls(
-            strangers,
-            population,
-            cosines,
-            np.argsort(order, axis=1, kind="stable"),
-            used.sum(axis=1).astype(np.int64),
-            _running(ordered),
-            _running(ordered**2),
-        )
+        ordered = np.sort(cosines, axis=1)[:, ::-1]
+        counted = np.where(np.isfinite(ordered), ordered, 0.0)
+        count = used.sum(axis=1).astype(np.int64)
+        return cls(strangers, population, cosines, ordered, count, _running(counted), _running(counted**2))
 
     def levels(self) -> Levels:
         """How alike each image is to the nearest strangers, whomever it is compared with."""
@@ -183,7 +176,8 @@ class Held:
         count = self.count[rows] - left_out
         nearest = np.ceil(NEAREST * count).astype(np.int64)
         among = left_out.copy()
-        among[left_out] = self.ranks[rows[left_out], column[left_out]] < nearest[left_out]
+        # As alike as the last of the nearest is as good as among them: leaving out either of two equals is the same.
+        among[left_out] = out[left_out] >= self.ordered[rows[left_out], nearest[left_out] - 1]
         taken, one = nearest + among, np.where(among, out, 0.0)
         return self._levels(nearest, self.sums[rows, taken] - one, self.squares[rows, taken] - one**2)
 
