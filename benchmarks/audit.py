@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.ingest import load_of_the_machine
 from benchmarks.large_archive import LargeArchive, draw, filed, sizes
 from benchmarks.record import Row, append_rows
 from retrieval.audit.pairs import Pairs, PairScan
@@ -59,7 +58,6 @@ def main(images: int, part: int, errors: float, threads: int, seed: int, keep: P
     with filed(drawn, keep) as root:
         rows = _command(drawn, root, threads, conditions)
     rows += _peers(drawn, min(part, images), threads)
-    rows = [replace(row, conditions=f"{row.conditions}; {load_of_the_machine()}") for row in rows]
     table = Table("measure", "value", "unit", "conditions", box=None)
     for row in rows:
         table.add_row(row.measure, f"{row.value:.4g}", row.unit, row.conditions)

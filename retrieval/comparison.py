@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -23,17 +24,29 @@ class Similarities:
         cosine: float32 (n,), in [-1, 1], of the embeddings.
         normalised: float64 (n,), the same in deviations above strangers, see `retrieval.normalisation`.
         hamming: int64 (n,), of the identity halves of the codes.
-        log_ratio: float64 (n,), natural-log likelihood ratio, one person against two, see `Calibration`.
-        probability: float64 (n,), that both images show one person, if one pair in two does.
-        rarity: float64 (n,), share of pairs of two persons that are at least so alike, in (0, 1].
+        score: float64 (n,), what they come to. calibration: what that is worth.
     """
 
     cosine: npt.NDArray[np.float32]
     normalised: Floats
     hamming: npt.NDArray[np.int64]
-    log_ratio: Floats
-    probability: Floats
-    rarity: Floats
+    score: Floats
+    calibration: Calibration
+
+    @cached_property
+    def log_ratio(self) -> Floats:
+        """Natural-log likelihood ratios float64 (n,), one person against two, see `Calibration`."""
+        return self.calibration.log_likelihood_ratio(self.score)
+
+    @cached_property
+    def probability(self) -> Floats:
+        """The probability float64 (n,) that both images show one person, if one pair in two does."""
+        return probability(self.log_ratio)
+
+    @cached_property
+    def rarity(self) -> Floats:
+        """The share float64 (n,) of pairs of two persons that are at least so alike, in (0, 1]."""
+        return self.calibration.tail.share_above(self.score)
 
 
 @dataclass(frozen=True)
@@ -83,6 +96,4 @@ class Comparer:
         distance = hamming(identity_half(codes), identity_half(code))
         verified = None if self.verifier is None else self.verifier.logits(embedding, embeddings)
         score = self.calibration.score(normalised, distance, verified)
-        ratio = self.calibration.log_likelihood_ratio(score)
-        rarity = self.calibration.tail.share_above(score)
-        return Similarities(cosine, normalised, distance, ratio, probability(ratio), rarity)
+        return Similarities(cosine, normalised, distance, score, self.calibration)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
 
 from retrieval.errors import EvidenceInvalid
 
@@ -47,6 +51,29 @@ class Headers:
     def log_ratio(self, one: int, other: int) -> float:
         """Evidence that the records of two persons are of one, see `log_ratio`."""
         return log_ratio(self.of(one), self.of(other), self.error_rate)
+
+    def log_ratios(self, ones: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float64]:
+        """`log_ratio` float64 (n,) of many pairs of persons, int64 (n,) each."""
+        found = np.zeros(len(ones))
+        numbers, entries = self._entries
+        if not len(numbers):
+            return found
+        one, other = (np.searchsorted(numbers, persons).clip(max=len(numbers) - 1) for persons in (ones, others))
+        both = (numbers[one] == ones) & (numbers[other] == others)
+        for entry, by_chance in zip(entries, (_SAME_SEX, _SAME_BIRTH_DATE), strict=True):
+            told = both & (entry[one] >= 0) & (entry[other] >= 0)
+            agree, differ = (_weight(agrees, self.error_rate, by_chance) for agrees in (True, False))
+            found += np.where(told, np.where(entry[one] == entry[other], agree, differ), 0.0)
+        return found
+
+    @cached_property
+    def _entries(self) -> tuple[NDArray[np.int64], tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Numbers of persons, ascending; a number for what each one's sex and birth date are, -1 for nothing."""
+        numbers = sorted(self.known)
+        sexes = np.array([("F", "M").index(sex) if (sex := self.of(one).sex) in ("F", "M") else -1 for one in numbers])
+        dates = np.array([self.of(one).birth_date for one in numbers], dtype=str)
+        days = np.where(dates == "", -1, np.unique(dates, return_inverse=True)[1])
+        return np.array(numbers, np.int64), (sexes, days)
 
     @property
     def highest(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,27 +68,41 @@ class Person:
         if self.log_ratios.ndim != 1 or not len(self.log_ratios) or not finite:
             raise EvidenceInvalid("A person is compared by at least one image, with finite likelihood ratios.")
 
-    @property
+    @cached_property
     def log_ratio(self) -> float:
-        """What all images together say: log of the mean ratio, so that having many gives no unfair chance.
-
-        Images that agree confirm each other. As far as one match foretells the next (`CORRELATION`) they say the same
-        again, so n of them are worth n / (1 + (n − 1) · ρ) of one; where one matches far better than the rest, n is 1.
-        Images of a person that look unlike an image are no such news: one good match among several is enough.
-
-        Source: the design effect and the effective number of weighted observations, Kish 1965, Survey Sampling, ch. 5
-        and 11.
-        """
-        highest = float(self.log_ratios.max())
-        shares = np.exp(self.log_ratios - highest)
-        mean = highest + math.log(float(shares.mean()))
-        agreeing = float(shares.sum() ** 2 / (shares**2).sum())
-        return mean * agreeing / (1.0 + (agreeing - 1.0) * CORRELATION) if mean > 0 else mean
+        """What all images together say, see `together`."""
+        return float(together(self.log_ratios, np.zeros(1, np.int64))[0])
 
     @property
     def log_record_ratio(self) -> float:
         """Evidence that the label's record and this one are one person's: images and headers together."""
         return self.log_ratio + self.log_header
+
+
+def together(log_ratios: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What all images of a person say: log of the mean ratio, so that having many gives no unfair chance.
+
+    Images that agree confirm each other. As far as one match foretells the next (`CORRELATION`) they say the same
+    again, so n of them are worth n / (1 + (n − 1) · ρ) of one; where one matches far better than the rest, n is 1.
+    Images of a person that look unlike an image are no such news: one good match among several is enough.
+
+    Args:
+        log_ratios: float64 (n,), one an image, person after person.
+        starts: int64 (k,), where each person's begin, from 0, ascending; each has one at least.
+
+    Returns:
+        float64 (k,).
+
+    Source: the design effect and the effective number of weighted observations, Kish 1965, Survey Sampling, ch. 5 and
+    11.
+    """
+    images = np.diff(starts, append=len(log_ratios))
+    highest = np.maximum.reduceat(log_ratios, starts)
+    shares = np.exp(log_ratios - np.repeat(highest, images))
+    total = np.add.reduceat(shares, starts)
+    mean = highest + np.log(total / images)
+    agreeing = total**2 / np.add.reduceat(shares**2, starts)
+    return np.where(mean > 0, mean * agreeing / (1.0 + (agreeing - 1.0) * CORRELATION), mean)
 
 
 @dataclass(frozen=True)

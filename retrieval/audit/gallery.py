@@ -76,15 +76,28 @@ class AuditGallery:
         return order[starts[at] : starts[at + 1]]
 
     def evidence_for(self, row: int, person: int) -> Rows:
-        """Rows of a person's images that may speak about the image in `row`.
+        """Rows int64 (m,) of a person's images that may speak about the image in `row`, ascending.
 
         Not the image itself, nor others of its study, which share whatever happened to its label, nor the same exposure
         filed again, nor images whose own label is in doubt.
         """
-        rows = self.of_person(person)
-        fit = self.trusted[rows] & (self.study[rows] != self.study[row]) & (self.exposure[rows] != self.exposure[row])
-        found: Rows = rows[fit]
-        return found
+        return self.evidence_for_each(np.array([row]), np.array([person]))[1]
+
+    def evidence_for_each(self, rows: Rows, persons: Rows) -> tuple[Rows, Rows]:
+        """`evidence_for` many images, each with one person: int64 (n,) and int64 (n,).
+
+        Returns:
+            positions int64 (m,) of the n, ascending, and rows int64 (m,) that may speak about the image there.
+        """
+        numbers, starts = self._bounds
+        place = np.searchsorted(numbers, persons).clip(max=len(numbers) - 1)
+        images = np.where(numbers[place] == persons, starts[place + 1] - starts[place], 0)
+        which = np.repeat(np.arange(len(rows)), images)
+        nth = np.arange(len(which)) - np.repeat(np.cumsum(images) - images, images)
+        found, asked = self._order[starts[place][which] + nth], rows[which]
+        fit = self.trusted[found] & (self.study[found] != self.study[asked])
+        fit &= self.exposure[found] != self.exposure[asked]
+        return which[fit], found[fit]
 
     @cached_property
     def _order(self) -> Rows:

@@ -18,7 +18,8 @@ ROWS, COLUMNS = 2048, 8192
 ERROR = {torch.bfloat16: 2.0**-8 + 2.0**-9 + 1e-5, torch.float32: 1e-5}
 # More pairs than this an image are no candidates any more, and would fill the memory.
 MOST_PAIRS_AN_IMAGE = 1000
-_EXACT_AT_ONCE = 16_384
+# Pairs computed anew at once: their embeddings stay in the processor's cache.
+_EXACT_AT_ONCE = 512
 
 Floats = NDArray[np.float64]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +13,11 @@ from retrieval.audit.pairs import Pairs
 from retrieval.comparison import Comparer
 from retrieval.headers import Headers
 from retrieval.normalisation import Levels
-from retrieval.verdict import Evidence, Person, Rates, VerdictKind, judge
+from retrieval.verdict import Evidence, Person, Rates, VerdictKind, judge, together
 
-# Images judged, and pairs compared, at once.
-_ROWS, _PAIRS = 2048, 4096
+# Images judged at once, and pairs compared at once: their embeddings stay in the processor's cache.
+_ROWS, _PAIRS = 2048, 512
+Floats = NDArray[np.float64]
 QUIET = frozenset({VerdictKind.CONSISTENT, VerdictKind.FIRST_SEEN})
 
 
@@ -70,57 +71,108 @@ def suspects(
         for each row in order whether anything speaks against it.
     """
     for start in range(0, len(gallery), _ROWS):
-        to_judge = [_ToJudge.of(gallery, neighbours, row) for row in range(start, min(start + _ROWS, len(gallery)))]
-        ratios = _log_ratios(gallery, comparer, known, to_judge)
-        ends = np.cumsum([len(one.compared) for one in to_judge])
-        for one, ratio in zip(to_judge, np.split(ratios, ends[:-1]), strict=True):
-            evidence = one.evidence(ratio, gallery.persons - 1, headers)
-            yield evidence is not None and judge(evidence, rates, min_probability).kind not in QUIET
+        stop = min(start + _ROWS, len(gallery))
+        block = _Compared.of(gallery, neighbours, comparer, known, headers, start, stop)
+        for row in range(start, stop):
+            yield block.is_loud(row, gallery.persons - 1, rates, min_probability)
 
 
 @dataclass(frozen=True, eq=False)
-class _ToJudge:
-    """An image and whom it is compared with: rows of its own person's images, and of others', by person."""
+class _Compared:
+    """Some consecutive rows, each compared with every person it is to be compared with, row after row, own first.
 
-    row: int
-    person: int
+    Attributes:
+        start: the first row. own: int64 (r,), its person, by row. first: int64 (r + 1,), where a row's persons begin.
+        person: int64 (p,). ratio: float64 (p,), what a person's images say together. header: float64 (p,), what its
+            header says. images: int64 (p + 1,), where a person's images begin. of_image: float64 (m,), what they say.
+    """
+
+    start: int
     own: Rows
-    others: dict[int, Rows]
+    first: Rows
+    person: Rows
+    ratio: Floats
+    header: Floats
+    images: Rows
+    of_image: Floats
 
     @classmethod
-    def of(cls, gallery: AuditGallery, neighbours: Neighbours, row: int) -> _ToJudge:
-        person = int(gallery.person[row])
-        own = gallery.evidence_for(row, person) if person > 0 else gallery.instance[:0]
-        alike = ((other, gallery.evidence_for(row, other)) for other in neighbours.persons(gallery, row))
-        return cls(row, person, own, {other: rows for other, rows in alike if len(rows)})
-
-    @property
-    def compared(self) -> Rows:
-        """All rows that it is compared with, own first."""
-        return np.concatenate([self.own, *self.others.values()]) if self.others else self.own
-
-    def evidence(self, log_ratios: NDArray[np.float64], other_persons: int, headers: Headers) -> Evidence | None:
-        """What its comparisons, in the order of `compared`, come to; None if there are none."""
-        if not len(log_ratios):
-            return None
-        parts = np.split(log_ratios, np.cumsum([len(self.own), *map(len, self.others.values())])[:-1])
-        return Evidence(
-            own=Person(self.person, parts[0]) if len(self.own) else None,
-            others=tuple(
-                Person(number, part, headers.log_ratio(self.person, number))
-                for number, part in zip(self.others, parts[1:], strict=True)
-            ),
-            other_persons=other_persons,
+    def of(
+        cls,
+        gallery: AuditGallery,
+        neighbours: Neighbours,
+        comparer: Comparer,
+        known: Levels,
+        headers: Headers,
+        start: int,
+        stop: int,
+    ) -> _Compared:
+        """Compare the rows from `start` to `stop` with their own persons and those they are alike."""
+        rows, persons = _to_compare(gallery, neighbours, start, stop)
+        which, second = gallery.evidence_for_each(rows, persons)
+        of_image = _log_ratios(gallery, comparer, known, rows[which], second)
+        some, images = np.unique(which, return_index=True)
+        rows, persons = rows[some], persons[some]
+        return cls(
+            start,
+            gallery.person[start:stop],
+            np.searchsorted(rows, np.arange(start, stop + 1)),
+            persons,
+            together(of_image, images) if len(images) else of_image,
+            headers.log_ratios(gallery.person[rows], persons),
+            np.append(images, len(of_image)),
+            of_image,
         )
 
+    def is_loud(self, row: int, other_persons: int, rates: Rates, min_probability: float) -> bool:
+        """Whether anything speaks against a row.
 
-def _log_ratios(
-    gallery: AuditGallery, comparer: Comparer, known: Levels, to_judge: Sequence[_ToJudge]
-) -> NDArray[np.float64]:
-    """The log likelihood ratios of all comparisons of some images, one after the other, in blocks."""
-    compared = [one.compared for one in to_judge]
-    second = np.concatenate(compared)
-    first = np.repeat([one.row for one in to_judge], [len(rows) for rows in compared])
+        As if all others were one first: of a suspicion that many share none has more than all together, and so where
+        these are quiet each is.
+        """
+        place = row - self.start
+        begin, end = int(self.first[place]), int(self.first[place + 1])
+        if begin == end:
+            return False
+        number = int(self.own[place])
+        own = self._person(begin) if self.person[begin] == number else None
+        others = range(begin + (own is not None), end)
+
+        def loud(found: tuple[Person, ...]) -> bool:
+            return judge(Evidence(own, found, other_persons), rates, min_probability).kind not in QUIET
+
+        return loud(self._as_one(others, ~number)) and loud(tuple(map(self._person, others)))
+
+    def _person(self, at: int) -> Person:
+        images = self.of_image[self.images[at] : self.images[at + 1]]
+        return Person(int(self.person[at]), images, float(self.header[at]))
+
+    def _as_one(self, others: range, number: int) -> tuple[Person, ...]:
+        if not others:
+            return ()
+        ratio, header = (values[others.start : others.stop] for values in (self.ratio, self.header))
+        total = float(np.logaddexp.reduce(ratio))
+        return (Person(number, np.array([total]), float(np.logaddexp.reduce(ratio + header)) - total),)
+
+
+def _to_compare(gallery: AuditGallery, neighbours: Neighbours, start: int, stop: int) -> tuple[Rows, Rows]:
+    """Rows int64 (n,) and persons int64 (n,) they are to be compared with, row after row: own first, then others."""
+    rows = np.arange(start, stop)
+    labelled = rows[gallery.person[rows] > 0]
+    alike = np.repeat(rows, np.diff(neighbours.starts[start : stop + 1]))
+    persons = gallery.person[neighbours.other[neighbours.starts[start] : neighbours.starts[stop]]]
+    wanted = (persons > 0) | (gallery.person[alike] > 0)
+    alike, persons = alike[wanted], persons[wanted]
+    is_other = np.append(np.zeros(len(labelled), np.bool_), np.ones(len(alike), np.bool_))
+    alike, persons = np.append(labelled, alike), np.append(gallery.person[labelled], persons)
+    order = np.lexsort((persons, is_other, alike))
+    alike, persons = alike[order], persons[order]
+    again = (np.diff(alike, prepend=-1) == 0) & (np.diff(persons, prepend=0) == 0)
+    return alike[~again], persons[~again]
+
+
+def _log_ratios(gallery: AuditGallery, comparer: Comparer, known: Levels, first: Rows, second: Rows) -> Floats:
+    """The log likelihood ratios float64 (n,) of pairs of rows, in blocks."""
     parts = [np.zeros(0)]
     for start in range(0, len(first), _PAIRS):
         one, other = first[start : start + _PAIRS], second[start : start + _PAIRS]

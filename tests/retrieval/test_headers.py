@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from retrieval.errors import EvidenceInvalid
@@ -31,6 +32,15 @@ def test_records_are_compared_by_number_and_an_unknown_one_says_nothing() -> Non
     assert headers.log_ratio(1, 2) == log_ratio(one, other, 0.05)
     assert headers.log_ratio(1, 3) == headers.highest > headers.log_ratio(1, 2)
     assert headers.log_ratio(1, -7) == 0.0
+
+
+def test_many_pairs_at_once_are_as_each_alone() -> None:
+    entries = [Header(sex, date) for sex in ("", "F", "M", "O") for date in ("", "19700131", "19710131")]
+    headers = Headers(dict(enumerate(entries, start=5)), 0.03)
+    ones, others = (side.ravel() for side in np.meshgrid(np.arange(-2, 20), np.arange(-2, 20)))
+    alone = [headers.log_ratio(*pair) for pair in zip(ones.tolist(), others.tolist(), strict=True)]
+    assert headers.log_ratios(ones, others) == pytest.approx(alone)
+    assert Headers().log_ratios(np.array([1]), np.array([2])).tolist() == [0.0]
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.5, math.nan])

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from retrieval.errors import EvidenceInvalid
-from retrieval.verdict import CORRELATION, Evidence, Person, Rates, Verdict, VerdictKind, judge
+from retrieval.verdict import CORRELATION, Evidence, Person, Rates, Verdict, VerdictKind, judge, together
 
 RATES = Rates(misfiled=0.001, duplicate=0.002, owner_in_gallery=0.5)
 FLOOR = 0.02
@@ -210,3 +210,32 @@ def test_impossible_evidence_is_refused() -> None:
 def test_impossible_verdicts_cannot_be_made(kind: VerdictKind, probability: float, other: int | None) -> None:
     with pytest.raises(EvidenceInvalid):
         Verdict(kind, probability, other, 0.0, 0.0)
+
+
+@patient
+@given(st.lists(log_ratios, min_size=1, max_size=5))
+def test_many_persons_at_once_say_what_each_says_alone(several: list[list[float]]) -> None:
+    starts = np.cumsum([0, *map(len, several)])[:-1]
+    assert together(np.concatenate(several), starts) == pytest.approx([person(1, *one).log_ratio for one in several])
+
+
+@patient
+@given(
+    own=st.none() | log_ratios,
+    others=st.lists(st.tuples(st.floats(-12, 20), st.floats(-8, 10)), min_size=1, max_size=6),
+    persons=st.integers(6, 10**6),
+    rates=rates,
+    least=st.floats(0, 1),
+)
+def test_where_all_others_as_one_are_quiet_each_is(
+    own: list[float] | None, others: list[tuple[float, float]], persons: int, rates: Rates, least: float
+) -> None:
+    """What the first look of an audit relies on."""
+    quiet = (VerdictKind.CONSISTENT, VerdictKind.FIRST_SEEN)
+    ratios, headers = np.array(others).T
+    total = float(np.logaddexp.reduce(ratios))
+    one = Person(1, np.array([total]), float(np.logaddexp.reduce(ratios + headers)) - total)
+    each = tuple(Person(n, np.array([ratio]), header) for n, (ratio, header) in enumerate(others, start=1))
+    mine = None if own is None else person(0, *own)
+    assume(judge(Evidence(mine, (one,), persons), rates, least).kind in quiet)
+    assert judge(Evidence(mine, each, persons), rates, least).kind in quiet
