@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import bindparam, delete, func, select, text
 from sqlalchemy.orm import Session
 
 from archive.models import GalleryChange
 from archive.states import ChangeKind
 
+# Built once: both are asked for each image, and take longer to build than to answer.
+_CHANGES_SINCE = (
+    select(GalleryChange.id, GalleryChange.instance_pk, GalleryChange.kind)
+    .where(GalleryChange.id > bindparam("last"))
+    .order_by(GalleryChange.id)
+)
+_NEWEST_CHANGE = select(func.max(GalleryChange.id))
 # PostgreSQL: writers take turns, so that ids become visible in their order and none is passed over.
 _TURN = text("LOCK TABLE gallery_changes IN SHARE ROW EXCLUSIVE MODE")
 
@@ -46,11 +53,7 @@ def note_changes(session: Session, instance_ids: Iterable[int], kind: ChangeKind
 
 def changes_since(session: Session, last: int) -> Changes:
     """The changes after the one with id `last`; 0 = all that no snapshot knows of."""
-    rows = session.execute(
-        select(GalleryChange.id, GalleryChange.instance_pk, GalleryChange.kind)
-        .where(GalleryChange.id > last)
-        .order_by(GalleryChange.id)
-    ).all()
+    rows = session.execute(_CHANGES_SINCE, {"last": last}).all()
     images = frozenset(number for _, number, kind in rows if kind is not ChangeKind.PERSON)
     purged = frozenset(number for _, number, kind in rows if kind is ChangeKind.PURGED)
     relabelled = frozenset(number for _, number, _ in rows) - images
@@ -59,7 +62,7 @@ def changes_since(session: Session, last: int) -> Changes:
 
 def newest_change(session: Session) -> int:
     """Id of the newest change that is still noted, 0 when there is none."""
-    return session.scalar(select(func.max(GalleryChange.id))) or 0
+    return session.scalar(_NEWEST_CHANGE) or 0
 
 
 def forget_changes(session: Session, last: int) -> None:

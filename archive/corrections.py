@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, bindparam, exists, select
 from sqlalchemy.orm import Session
 
 from archive.alerts import Finding, conflict_key, raise_alert
@@ -40,6 +40,20 @@ def is_rejected() -> ColumnElement[bool]:
     return exists().where(
         Alert.instance_pk == Instance.id, Alert.kind.in_(_ABOUT_LABEL), Alert.state == AlertState.CONFIRMED
     )
+
+
+# Built once, as it is asked for each image.
+_REJECTED_TWINS = (
+    select(Instance)
+    .where(
+        Instance.pixel_sha256 == bindparam("pixels"),
+        Instance.id != bindparam("instance"),
+        Instance.state == ImageState.MATCHED,
+        Instance.patient_pk != bindparam("label"),
+        is_rejected(),
+    )
+    .with_for_update()
+)
 
 
 def is_correction(session: Session, instance: Instance, label: Label) -> bool:
@@ -124,14 +138,8 @@ def replace_rejected(session: Session, instance: Instance) -> list[int]:
     Returns:
         the ids of those images.
     """
-    twins = select(Instance).where(
-        Instance.pixel_sha256 == instance.pixel_sha256,
-        Instance.id != instance.id,
-        Instance.state == ImageState.MATCHED,
-        Instance.patient_pk != instance.patient_pk,
-        is_rejected(),
-    )
-    replaced = session.scalars(twins.with_for_update()).all() if instance.pixel_sha256 else []
+    asked = {"pixels": instance.pixel_sha256, "instance": instance.id, "label": instance.patient_pk}
+    replaced = session.scalars(_REJECTED_TWINS, asked).all() if instance.pixel_sha256 else []
     for twin in replaced:
         check_step(twin.state, ImageState.UNSUITABLE)
         twin.state, twin.reason, twin.judge_again = ImageState.UNSUITABLE, REPLACED, False

@@ -152,7 +152,7 @@ def demographics(session: Session, persons: Collection[int]) -> dict[int, tuple[
     none."""
     found: dict[int, tuple[str, str]] = {}
     for numbers in _batches(sorted(p for p in persons if p > 0)):
-        rows = session.execute(select(Patient.id, Patient.sex, Patient.birth_date).where(Patient.id.in_(numbers)))
+        rows = session.execute(_DEMOGRAPHICS, {"persons": numbers})
         found |= {number: (sex, birth_date) for number, sex, birth_date in rows}
     return found
 
@@ -269,6 +269,7 @@ _TRUSTED_OF_PERSONS = _TRUSTED.where(
     # A person's number is that of its only label or of the first of several, which are all found by the second half.
     Instance.patient_pk.in_(select(Patient.id).where(or_(Patient.id.in_(_PERSONS), Patient.person_pk.in_(_PERSONS))))
 )
+_DEMOGRAPHICS = select(Patient.id, Patient.sex, Patient.birth_date).where(Patient.id.in_(_PERSONS))
 _TRUSTED_IMAGES = _TRUSTED.where(Instance.id.in_(bindparam("instances", expanding=True)))
 _CODED_IMAGES = _CODED.where(Instance.id.in_(bindparam("instances", expanding=True)))
 _MEMBERS = _CODED_IMAGES.where(Instance.state == ImageState.MATCHED, Code.model_id == bindparam("model"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Select, exists, func, select
+from sqlalchemy import ColumnElement, Select, bindparam, exists, func, select
 from sqlalchemy.orm import Session
 
 from archive.models import Instance, Patient, PriorSearch, RetrievedDay, RetrievedSeries, Series, Study, now
@@ -26,6 +26,10 @@ _Search = TypeVar("_Search", PriorSearch, RetrievedDay)
 
 # Of an image's own series; for queries that join Series.
 IS_RETRIEVED: ColumnElement[bool] = exists().where(RetrievedSeries.series_instance_uid == Series.series_instance_uid)
+# Built once, as it is asked for each image.
+_RETRIEVED = (
+    select(Instance.id).join(Series).where(Instance.id.in_(bindparam("instances", expanding=True)), IS_RETRIEVED)
+)
 
 
 @dataclass(frozen=True)
@@ -224,8 +228,7 @@ def retrieved(session: Session, instance_ids: Collection[int]) -> set[int]:
     ids = list(instance_ids)
     found: set[int] = set()
     for start in range(0, len(ids), _MOST_VALUES):
-        part = Instance.id.in_(ids[start : start + _MOST_VALUES])
-        found |= set(session.scalars(select(Instance.id).join(Series).where(part, IS_RETRIEVED)))
+        found |= set(session.scalars(_RETRIEVED, {"instances": ids[start : start + _MOST_VALUES]}))
     return found
 
 

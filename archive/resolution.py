@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from archive.audit import AuditAction, record
@@ -20,6 +20,12 @@ _ACTIONS = {
     Resolution.CORRECTED: AuditAction.ALERT_CORRECTED,
     Resolution.JUDGED_ANEW: AuditAction.ALERT_NOT_FOUND_AGAIN,
 }
+# Built once, as it is asked for each image.
+_SAID = (
+    select(Alert)
+    .where(Alert.instance_pk == bindparam("instance"), Alert.state.in_(UNDECIDED), ~Alert.key.startswith("conflict:"))
+    .with_for_update()
+)
 
 
 def resolve(session: Session, alert: Alert, why: Resolution) -> None:
@@ -39,10 +45,7 @@ def settle(session: Session, instance_id: int, found: str | None) -> None:
     Args:
         found: key of the finding, None where there is none.
     """
-    said = select(Alert).where(
-        Alert.instance_pk == instance_id, Alert.state.in_(UNDECIDED), ~Alert.key.startswith("conflict:")
-    )
-    for alert in session.scalars(said.with_for_update()):
+    for alert in session.scalars(_SAID, {"instance": instance_id}):
         if alert.key != found and (found is None or not alert.kind.of_audit):
             resolve(session, alert, Resolution.JUDGED_ANEW)
 

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from config.broker import Queue
@@ -18,6 +19,8 @@ from workers.process import Command
 PREFETCHED_BATCHES = 3
 # Beside messages to other systems, the maintenance worker always has a thread for the reconciler.
 MAINTENANCE_THREADS = 4
+# An image is compared with so few that a matrix product's second thread would only wait, and waits by spinning.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def commands(
@@ -44,6 +47,7 @@ def commands(
     if settings.hl7.port:
         calls["hl7"] = ["-m", "dicom_node.hl7_listener"]
     found = {name: Command(name, [sys.executable, *call], environ) for name, call in calls.items()}
+    found["match"] = replace(found["match"], environ=_ONE_THREAD | environ)
     if settings.redis.url:
         return found
     return {"redis": Command("redis", redis_server.arguments(folder), environ)} | found
