@@ -240,7 +240,7 @@ class HnswIndex:
             except RuntimeError:  # fewer than k nodes were reached; a wider search reaches more
                 width *= 4
                 continue
-            return nodes[0].astype(np.int64), (1 - distances[0]).astype(np.float32)
+            return nodes[0].view(np.int64), np.float32(1) - distances[0]
         return self._scan(probe, k)
 
     def _scan(self, probe: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
