@@ -63,10 +63,18 @@ class Bar:
 @click.option("--seed", default=0, show_default=True, help="Of the crowd.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Folder for all that is built, used again where it is.")
 @click.option("--only-build", is_flag=True, help="Build what --keep lacks, and measure another time.")
+@click.option("--only-scans", is_flag=True, help="Measure the Hamming scans alone; no graph is needed.")
 @click.option("--record/--no-record", default=True, show_default=True, help="Append to results/index.csv.")
-def main(images: int, million: bool, seed: int, keep: Path | None, only_build: bool, record: bool) -> None:
+def main(
+    images: int, million: bool, seed: int, keep: Path | None, only_build: bool, only_scans: bool, record: bool
+) -> None:
     """Build every index over one crowd, ask the same questions, and hold the answers against exact search."""
     for size in (images, 1_000_000) if million else (images,):
+        if only_scans:
+            rows = list(_measure_scans(size, seed))
+            if record:
+                append_rows("index", rows)
+            continue
         with _folder(keep, size, seed) as folder:
             _prepare(folder, size, seed)
             if only_build:
@@ -103,8 +111,24 @@ def _prepare(folder: Path, size: int, seed: int) -> None:
         (folder / "copied").rename(folder / "data" / "index")
 
 
+def _conditions(size: int) -> str:
+    return f"{size} images, {DIM}-d, faiss {metadata.version('faiss-cpu')}"
+
+
+def _measure_scans(size: int, seed: int) -> Iterator[Row]:
+    scans, conditions = list(_scans(population(size, PROBES, seed))), _conditions(size)
+    yield from (Row("index", measure, value, "ms", conditions) for measure, value in scans)
+    bars = _bars_of_scans(scans)
+    yield from (Row("index", bar.measure, bar.value, bar.unit, conditions) for bar in bars)
+    _show({}, bars, conditions)
+
+
+def _bars_of_scans(scans: Sequence[tuple[str, float]]) -> list[Bar]:
+    return [Bar(f"Hamming scan / faiss BinaryFlat, {name}", a / b, 1.5, "ratio") for name, a, b in _paired(scans)]
+
+
 def _measure(folder: Path, size: int) -> Iterator[Row]:
-    conditions = f"{size} images, {DIM}-d, faiss {metadata.version('faiss-cpu')}"
+    conditions = _conditions(size)
     options = load_settings(folder, environ={}).index
     engines: dict[str, Measured] = {}
     for group in track(GROUPS, "asking", transient=True):
@@ -126,7 +150,7 @@ def _measure(folder: Path, size: int) -> Iterator[Row]:
         Bar(f"recall@{K} of {OURS}, ef_search {options.ef_search}", chosen.recall, RECALL, "share", at_least=True),
         Bar(f"{OURS} / {FAISS}, query at recall {RECALL}", _ratio(ours, theirs), 1.0, "ratio"),
         Bar(f"re-rank of {RERANKED} candidates", start.rerank_ms, 0.1, "ms"),
-        *(Bar(f"Hamming scan / faiss BinaryFlat, {name}", a / b, 1.5, "ratio") for name, a, b in _paired(scans)),
+        *_bars_of_scans(scans),
         Bar("restart to first answer", start.seconds, 30.0, "s"),
         Bar(f"memory of {OURS} / raw vectors", engines[OURS].built.memory / raw, 1.6, "ratio"),
         Bar("memory of index, persons, codes and keys / raw vectors", start.memory / raw, 1.6, "ratio"),
@@ -213,7 +237,8 @@ def _show(engines: Mapping[str, Measured], bars: Sequence[Bar], conditions: str)
             cost = (f"{built.seconds:.1f}", f"{built.cpu_seconds:.1f}", f"{built.memory / 2**20:.0f}")
             shown = (name, *cost) if number == 0 else ("", "", "", "")
             table.add_row(*shown, str(point.width or ""), f"{point.recall:.4f}", f"{point.milliseconds:.3f}")
-    console.print(table)
+    if engines:
+        console.print(table)
     table = Table("measure", "value", "limit", "", box=None)
     for bar in bars:
         limit = f"{'≥' if bar.at_least else '≤'} {bar.limit:g}"
