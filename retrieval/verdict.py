@@ -71,6 +71,8 @@ class Person:
     @cached_property
     def log_ratio(self) -> float:
         """What all images together say, see `together`."""
+        if len(self.log_ratios) == 1:
+            return float(self.log_ratios[0])
         return float(together(self.log_ratios, np.zeros(1, np.int64))[0])
 
     @property

@@ -60,13 +60,13 @@ class Examiner:
             raise AuditImpossible("The archive has changed while it was audited; start the audit again.")
         own = gallery.evidence_for(row, probe.person) if probe.is_labelled else gallery.instance[:0]
         alike = self.persons_alike(row)
-        others = [gallery.evidence_for(row, person) for person in alike]
+        _, others = gallery.evidence_for_each(np.full(len(alike), row), np.array(alike, np.int64))
         found = weigh(
             self._network,
             self._settings,
             probe,
             self._images(own, left_out),
-            self._images(np.concatenate([own[:0], *others]), left_out),
+            self._images(others, left_out),
             stored.same_pixels(self._session, probe) if self._again[row] else None,
             gallery.persons - 1,
             gallery.strangers,
@@ -83,5 +83,6 @@ class Examiner:
         return self._findings[row]
 
     def _images(self, rows: Rows, left_out: frozenset[int]) -> Images:
-        kept = [row for row in rows.tolist() if row not in left_out]
-        return stored.embeddings_of(self._session, self._gallery.instance[kept].tolist())
+        kept = np.array([row for row in rows.tolist() if row not in left_out], np.int64)
+        gallery = self._gallery
+        return Images(gallery.instance[kept], gallery.person[kept], gallery.embedding[kept], gallery.code[kept])

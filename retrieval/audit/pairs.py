@@ -181,15 +181,14 @@ class PairScan:
     def _alike(self, block: torch.Tensor, rows: slice, columns: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows and later columns of other persons that may be above the threshold."""
         product = block @ self._on_device(columns).T
-        # Most rows have no partner at all, which the greatest cosine of a row tells much faster.
-        least = self._row_floors(rows, columns)
-        greatest = product.amax(dim=1).cpu().float().numpy()
-        some = np.flatnonzero(greatest >= least)
-        cosines = product[torch.from_numpy(some).to(self._device)].cpu().float().numpy()
-        at, column = np.nonzero(cosines >= least[some, None])
-        first, second = some[at] + rows.start, column + columns.start
+        # Compared as the products are, without a copy in float32: few of them are alike enough.
+        least = torch.from_numpy(self._row_floors(rows, columns)).to(self._device, self._type)
+        found = _nonzero(product >= least[:, None])
+        cosines = product.flatten()[found].cpu().float().numpy()
+        at, column = np.divmod(found.cpu().numpy(), columns.stop - columns.start)
+        first, second = at + rows.start, column + columns.start
         wanted = (first < second) & (self._person[first] != self._person[second])
-        wanted &= cosines[at, column] >= self._least_cosines(first, second) - ERROR[self._type]
+        wanted &= cosines >= self._least_cosines(first, second) - ERROR[self._type]
         return first[wanted], second[wanted]
 
     def _least_cosines(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:
@@ -209,7 +208,15 @@ class PairScan:
         mine, least = alone[rows], alone[columns].min()
         steepest = np.where(mine > least, slope[columns].max(), slope[columns].min())
         needed = (slope[rows] * mine + steepest * least) / (slope[rows] + steepest)
-        return np.asarray(needed - ERROR[self._type] - 1e-6, np.float32)
+        # Rounding this to the type of the products once more may raise it by as much as a cosine is off by that.
+        return np.asarray(needed - ERROR[self._type] - torch.finfo(self._type).eps / 2 - 1e-6, np.float32)
+
+
+def _nonzero(mask: torch.Tensor) -> torch.Tensor:
+    """Where a mask is true, as positions int64 (m,) in the flattened one; on the CPU numpy finds few much faster."""
+    if mask.device.type == "cpu":
+        return torch.from_numpy(np.flatnonzero(mask.numpy()))
+    return mask.flatten().nonzero().squeeze(1)
 
 
 def _dots(embedding: NDArray[np.float32], first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:

@@ -135,13 +135,16 @@ class _Compared:
         if begin == end:
             return False
         number = int(self.own[place])
-        own = self._person(begin) if self.person[begin] == number else None
-        others = range(begin + (own is not None), end)
+        has_own = bool(self.person[begin] == number)
+        others = range(begin + has_own, end)
 
-        def loud(found: tuple[Person, ...]) -> bool:
+        def loud(own: Person | None, found: tuple[Person, ...]) -> bool:
             return judge(Evidence(own, found, other_persons), rates, min_probability).kind not in QUIET
 
-        return loud(self._as_one(others, ~number)) and loud(tuple(map(self._person, others)))
+        own = Person(number, self.ratio[begin : begin + 1]) if has_own else None
+        if not loud(own, self._as_one(others, ~number)):
+            return False
+        return loud(self._person(begin) if has_own else None, tuple(map(self._person, others)))
 
     def _person(self, at: int) -> Person:
         images = self.of_image[self.images[at] : self.images[at + 1]]
