@@ -80,7 +80,7 @@ def _encoder(loaded: Loaded, rows: Sequence[ImageRow], cache: Path, refit: bool)
     if refit:
         used = [row for row in rows if row.dataset in LEARNED_FROM]
         train, val = ([row for row in used if row.split is split] for split in (Split.TRAIN, Split.VAL))
-        gate = fit_gate(loaded.network.whole, loaded.card.input_size, gate_material(train, val, cache, seed=7))
+        gate = fit_gate(loaded.network, gate_material(train, val, cache, seed=7))
         loaded = dataclasses.replace(loaded, gate=gate)
     return Encoder(loaded, place, computes_bfloat16(place))
 

@@ -84,7 +84,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
       lungprint train mobilenet_v2 --data manifest.csv --run runs/first --export weights
       lungprint train site --from-archive --run runs/site --export weights/site
       lungprint train p1_contrastive --data manifest.csv --run runs/p1 --sweep-margin 0.1:1.0:0.1
-      lungprint train mobilenet_v2_stage3 --data manifest.csv --run runs/refit --refit default --export weights
+      lungprint train mobilenet_v2_stage4 --data manifest.csv --run runs/refit --refit default --export weights
     """
     config, sources = _prepared(ctx, options)
     if options["refit"]:

@@ -12,9 +12,9 @@ class RegionalOptions:
     """What a regional network looks like.
 
     Attributes:
-        backbone: torchvision's name. stages: how many of its first stages are the trunk.
+        backbone: torchvision's name. stages: of its first stages, those whose maps are read out, in rising order; the
+            last one ends the trunk.
         regions, window: see `RegionPool`. dim: length of its embedding. size: side of the images it sees, pixels.
-        aligned: whether it lays images onto a mean chest first, see `Atlas`.
         share: of its cosine in the cosine of two embeddings, in (0, 1); the rest is the trained network's.
 
     Raises:
@@ -22,17 +22,18 @@ class RegionalOptions:
     """
 
     backbone: str = "mobilenet_v2"
-    stages: int = 14
+    stages: tuple[int, ...] = (14,)
     regions: int = 5
     window: float = 0.4
     dim: int = 256
     size: int = 320
-    aligned: bool = False
     share: float = 0.5
 
     def __post_init__(self) -> None:
-        for key in ("stages", "dim", "size"):
+        for key in ("dim", "size"):
             if getattr(self, key) < 1:
                 raise ConfigInvalid(f"{key} must be at least 1, not {getattr(self, key)}.")
+        if not self.stages or self.stages[0] < 1 or list(self.stages) != sorted(set(self.stages)):
+            raise ConfigInvalid(f"stages must be numbers from 1 in rising order, not {list(self.stages)}.")
         if not 0 < self.share < 1:
             raise ConfigInvalid(f"share must be above 0 and below 1, not {self.share}.")

@@ -12,6 +12,7 @@ from torch.fx.proxy import TraceError
 from torch.nn import functional
 
 from retrieval.networks import AttentionHashNetwork, Backbone, Outputs, Recogniser, RegionalNetwork
+from retrieval.networks.regional import Trunk
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ BATCH = 16
 """Images in one forward pass; more bring nothing on a CPU, see `benchmarks/encode.py`."""
 
 # Made of parts that are folded one by one; what joins them cannot be traced.
-_JOINED = (Recogniser, AttentionHashNetwork, Backbone, RegionalNetwork)
+_JOINED = (Recogniser, AttentionHashNetwork, Backbone, RegionalNetwork, Trunk)
 _WARMING_PASSES = 3
 _LEAST_COSINE = 0.99
 _DEVICE_WORDS = ("CUDA", "CUBLAS", "CUDNN", "cuDNN")

@@ -134,6 +134,21 @@ def laid(images: Tensor, poses: Tensor, beyond: str = "zeros") -> Tensor:
     return functional.grid_sample(images, grid, padding_mode=beyond, align_corners=False)
 
 
+def laid_back(maps: Tensor, poses: Tensor) -> Tensor:
+    """Maps float32 (n, c, h, w) of images that were `laid`, resampled so that they lie on the images as they were."""
+    across, down, angle = poses[:, 0:1].exp(), poses[:, 1:2].exp(), poses[:, 2:3]
+    back = torch.stack(
+        [
+            torch.cat([angle.cos() / across, angle.sin() / across], dim=1),
+            torch.cat([-angle.sin() / down, angle.cos() / down], dim=1),
+        ],
+        dim=1,
+    )
+    turned = torch.cat([back, -back @ poses[:, 3:, None]], dim=2)
+    grid = functional.affine_grid(turned, list(maps.shape), align_corners=False)
+    return functional.grid_sample(maps, grid, align_corners=False)
+
+
 def structure(images: Tensor) -> Tensor:
     """What is registered of images float32 (n, 1, h, w): float32 (n, 1, 64, 64), whatever their exposure."""
     small = images

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from retrieval.networks.atlas import Atlas, laid, laid_back, structure
 from retrieval.networks.attention_hash import AttentionHashNetwork, Outputs
 from retrieval.networks.input import resized
 from retrieval.networks.regional import RegionalNetwork
@@ -16,6 +17,9 @@ from retrieval.networks.regional import RegionalNetwork
 class Recogniser(nn.Module):
     """An attention-hash network, and beside it a regional network if there is one.
 
+    With an atlas, both see each image laid onto the mean chest, so that a rib lies in the same place in all images of a
+    person, whoever positioned the patient.
+
     The embedding has two parts: one sees what there is in the whole image, one which rib runs where. Each has a fixed
     length, so the cosine of two embeddings is the mean of the parts' cosines, weighed by `RegionalOptions.share`.
 
@@ -23,13 +27,21 @@ class Recogniser(nn.Module):
         whole: gives code, attention and findings, and the last part of the embedding. size: side of the images it
             sees, in pixels.
         regional: gives the first part of the embedding.
+        atlas: lays images onto a mean chest; they are seen as they come if None.
     """
 
-    def __init__(self, whole: AttentionHashNetwork, size: int, regional: RegionalNetwork | None = None) -> None:
+    def __init__(
+        self,
+        whole: AttentionHashNetwork,
+        size: int,
+        regional: RegionalNetwork | None = None,
+        atlas: Atlas | None = None,
+    ) -> None:
         super().__init__()
         self.whole = whole
         self.size = size
         self.regional = regional
+        self.atlas = atlas
 
     @property
     def dim(self) -> int:
@@ -37,13 +49,33 @@ class Recogniser(nn.Module):
         return self.whole.dim + (0 if self.regional is None else self.regional.options.dim)
 
     def forward(self, images: Tensor) -> Outputs:
-        """Encode images: float (n, 1, h, w), grey in [0, 1]; each network resizes them as it needs."""
-        outputs: Outputs = self.whole(resized(images, self.size))
+        """Encode images: float (n, 1, h, w), grey in [0, 1]; each network resizes them as it needs.
+
+        The attention lies on the image as it was given, the feature maps on the mean chest.
+        """
+        seen, outputs = self._whole(images)
         if self.regional is None:
             return outputs
         options = self.regional.options
         parts = [
-            math.sqrt(options.share) * self.regional(resized(images, options.size)),
+            math.sqrt(options.share) * self.regional(resized(seen, options.size)),
             math.sqrt(1 - options.share) * outputs.embedding,
         ]
         return outputs._replace(embedding=functional.normalize(torch.cat(parts, dim=1), dim=1))
+
+    def without_regional(self, images: Tensor) -> Outputs:
+        """The same without the regional network: the embedding is the last part alone."""
+        return self._whole(images)[1]
+
+    def _whole(self, images: Tensor) -> tuple[Tensor, Outputs]:
+        """Images as the networks see them, and what the attention-hash network gives."""
+        if self.atlas is None:
+            outputs: Outputs = self.whole(resized(images, self.size))
+            return images, outputs
+        # In float32: registration solves for changes that are smaller than what bfloat16 rounds away.
+        with torch.autocast(images.device.type, enabled=False):
+            poses = self.atlas.poses(structure(images.float()))
+            seen = laid(images.float(), poses)
+        outputs = self.whole(resized(seen, self.size))
+        attention = laid_back(outputs.attention.float().unsqueeze(1), poses).squeeze(1)
+        return seen, outputs._replace(attention=attention)

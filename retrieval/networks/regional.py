@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from retrieval.networks.atlas import Atlas
 from retrieval.networks.backbone import Backbone
 from retrieval.networks.regions import RegionPool
 from retrieval.regional_options import RegionalOptions
 
 
-class RegionalNetwork(nn.Module):
-    """First stages of a backbone, means over overlapping regions of their map, and one linear layer.
+class Trunk(nn.ModuleList):
+    """Stages of a backbone, one after the other.
 
-    If it is `aligned`, each image is laid onto a mean chest before, so that the regions show the same ribs whoever
-    positioned the patient.
+    Args:
+        stages: in their order. read: numbers of those whose maps are given back, from 1.
+    """
+
+    def __init__(self, stages: Iterable[nn.Module], read: Sequence[int]) -> None:
+        super().__init__(stages)
+        self.read = frozenset(read)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Maps (n, c, h, w) after the stages that are read, of images float (n, 3, h', w')."""
+        found, maps = [], images
+        for number, stage in enumerate(self, 1):
+            maps = stage(maps)
+            if number in self.read:
+                found.append(maps)
+        return found
+
+    def channels(self) -> int:
+        """How many channels the maps have together."""
+        before = self.training
+        with torch.no_grad():
+            found = sum(maps.shape[1] for maps in self.eval()(torch.zeros(1, 3, 64, 64)))
+        self.train(before)
+        return found
+
+
+class RegionalNetwork(nn.Module):
+    """First stages of a backbone, means over overlapping regions of their maps, and one linear layer.
+
+    The regions show the same ribs in all images of a person if these were laid onto a mean chest, see `Recogniser`.
 
     The trunk stays close to what it learned from photographs of everything: edges and textures, which is what ribs and
     clavicles are made of. Only the linear layer has to know persons, and it is fitted in closed form, see
@@ -42,11 +69,9 @@ class RegionalNetwork(nn.Module):
         self.options = options
         self.register_buffer("mean", torch.tensor(list(mean)).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(list(std)).view(1, 3, 1, 1), persistent=False)
-        backbone = Backbone(options.backbone, split=options.stages)
-        self.trunk = backbone.shallow
+        self.trunk = Trunk(Backbone(options.backbone, split=options.stages[-1]).shallow, options.stages)
         self.pool = RegionPool(options.regions, options.window)
-        self.atlas = Atlas() if options.aligned else None
-        self.identity = nn.Linear(backbone.shallow_channels * options.regions**2, options.dim)
+        self.identity = nn.Linear(self.trunk.channels() * options.regions**2, options.dim)
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed images float (n, 1, h, w), grey in [0, 1]: float32 (n, dim), L2-normalised."""
@@ -55,9 +80,8 @@ class RegionalNetwork(nn.Module):
             return functional.normalize(self.identity(features), dim=1)
 
     def features(self, images: Tensor) -> Tensor:
-        """What the linear layer is given: float32 (n, channels·regions²)."""
+        """What the linear layer is given: float32 (n, channels·regions²), with the channels of all maps read out."""
         # Always in float32: the layer reads differences that are smaller than what bfloat16 rounds away.
         with torch.autocast(images.device.type, enabled=False):
-            seen = images.float() if self.atlas is None else self.atlas(images.float())
-            pooled: Tensor = self.pool(self.trunk((seen - self.mean) / self.std))
-        return pooled
+            maps = self.trunk((images.float() - self.mean) / self.std)
+            return torch.cat([self.pool(one) for one in maps], dim=1)

@@ -1,4 +1,4 @@
-"""Find the mean chest that images are laid onto: the mean of all, each laid onto the mean of the round before."""
+"""Find the mean chest that images are laid onto, and lay them: each round's mean is that of all laid onto the last."""
 
 from __future__ import annotations
 
@@ -49,6 +49,22 @@ def fit_atlas(images: npt.NDArray[np.uint8], kinds: npt.NDArray[np.str_]) -> Atl
             poses -= weights @ poses
         atlas.mean_chest.copy_(_mean(structures, poses, weights))
     return atlas
+
+
+def laid_images(atlas: Atlas | None, images: npt.NDArray[np.uint8], name: str) -> npt.NDArray[np.uint8]:
+    """Prepared images uint8 (n, h, w), each laid onto the mean chest; as they are if there is no atlas.
+
+    Args:
+        name: what they are, for the progress bar.
+    """
+    if atlas is None or not len(images):
+        return images
+    laid_ = np.empty(images.shape, np.uint8)
+    with torch.inference_mode():
+        for start in track(range(0, len(images), _BATCH), description=f"laying {name}", console=_PROGRESS):
+            part = atlas(_square(images[start : start + _BATCH]))
+            laid_[start : start + _BATCH] = (255 * part[:, 0]).round().to(torch.uint8).numpy()
+    return laid_
 
 
 def _mean(structures: Tensor, poses: Tensor, weights: Tensor) -> Tensor:

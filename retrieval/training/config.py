@@ -156,6 +156,8 @@ class TrainingConfig:
         hard_negatives: find each patient's rivals with the network the run starts from, and batch them together.
         rounds: how often rivals are found anew during the run, after equal shares of the steps (P1: 2).
         rivals: how many of the most similar other patients are a patient's rivals.
+        aligned: lay each image onto a mean chest before the networks see it, see `Atlas`: that of the weights the run
+            starts from, or one found from the training images.
         earlier_share: of the earlier stage's weights in what is exported (weight averaging, Wortsman et al. 2022).
         validate_every: steps between validations on the split `val`; 0 for none.
         export: whether the `last` or the `best` validated weights are exported.
@@ -169,6 +171,7 @@ class TrainingConfig:
     losses: LossConfig = field(default_factory=LossConfig)
     augmentation: Augmentation = field(default_factory=Augmentation)
     regional: RegionalConfig | None = None
+    aligned: bool = False
     size: int = 192
     network_size: int = 192
     steps: int = 1200

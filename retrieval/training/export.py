@@ -14,6 +14,8 @@ from retrieval.errors import ConfigInvalid
 from retrieval.evaluation.encodings import encode_all, pairs_by_kind
 from retrieval.gate import Gate
 from retrieval.networks import AttentionHashNetwork, Recogniser, RegionalNetwork
+from retrieval.networks.atlas import Atlas
+from retrieval.training.atlas import laid_images
 from retrieval.training.build import averaged_network, blend
 from retrieval.training.calibrate import fit_calibration
 from retrieval.training.config import TrainingConfig
@@ -34,6 +36,7 @@ def export(
     folder: Path,
     earlier: Path | None = None,
     trunk: Path | None = None,
+    atlas: Atlas | None = None,
 ) -> Path:
     """Write `<name>.safetensors`, `<name>.toml` and `<name>.calibration.json` into `folder`.
 
@@ -46,6 +49,7 @@ def export(
         manifest: CSV of images. cache: folder for prepared images. folder: where to write.
         earlier: checkpoint of the stage before, blended in with the share `config.earlier_share`.
         trunk: what the regional network starts from, see `fit_regional`; needed if the configuration asks for one.
+        atlas: that the network was trained with, if any.
 
     Returns:
         The weight file.
@@ -57,8 +61,9 @@ def export(
     whole = averaged_network(config, checkpoint)
     if earlier is not None:
         blend(whole, averaged_network(config, earlier), config.earlier_share)
-    network = Recogniser(whole, config.network_size, _regional(config, whole, trunk, train, cache))
-    gate = fit_gate(whole, config.network_size, gate_material(train, val, cache, config.seed))
+    regional = _regional(config, whole, atlas, trunk, train, cache)
+    network = Recogniser(whole, config.network_size, regional, atlas).eval()
+    gate = fit_gate(network, gate_material(train, val, cache, config.seed))
     return _write(config, network, gate, (train, val), cache, folder)
 
 
@@ -67,7 +72,7 @@ def refit(
 ) -> Path:
     """Fit the regional network, the verification head and the calibration of a weight file anew; write it to `folder`.
 
-    Its trained network, hash code and gate stay as they are. For the rest see `export`.
+    Its trained network, hash code, mean chest and gate stay as they are. For the rest see `export`.
 
     Args:
         weights: file or name of a shipped one. trunk: what the regional network starts from; `weights` if None.
@@ -78,23 +83,18 @@ def refit(
     """
     loaded = load_weights(weights)
     network, card = config.network, loaded.card
-    wanted = (network.backbone, network.embedding_dim, network.bits, network.mean, network.std, config.network_size)
-    if config.regional is None or wanted != (
-        card.backbone,
-        card.embedding_dim,
-        card.bits,
-        card.mean,
-        card.std,
-        card.input_size,
-    ):
+    wanted = (network.backbone, network.embedding_dim, network.bits, network.mean, network.std)
+    there = (card.backbone, card.embedding_dim, card.bits, card.mean, card.std)
+    seen = (config.network_size, config.aligned), (card.input_size, card.aligned)
+    if config.regional is None or wanted != there or seen[0] != seen[1]:
         raise ConfigInvalid(
             f"The configuration {config.name} describes no regional network, or not the network of {weights}; take the "
             "one that it was trained with."
         )
     train, val = (frontal_rows(manifest, config, split) for split in (Split.TRAIN, Split.VAL))
-    whole = loaded.network.whole
-    regional = _regional(config, whole, trunk or find_weights(weights), train, cache)
-    return _write(config, Recogniser(whole, card.input_size, regional), loaded.gate, (train, val), cache, folder)
+    whole, atlas = loaded.network.whole, loaded.network.atlas
+    regional = _regional(config, whole, atlas, trunk or find_weights(weights), train, cache)
+    return _write(config, Recogniser(whole, card.input_size, regional, atlas), loaded.gate, (train, val), cache, folder)
 
 
 def _write(
@@ -125,7 +125,12 @@ def _write(
 
 
 def _regional(
-    config: TrainingConfig, whole: AttentionHashNetwork, trunk: Path | None, train: Sequence[ImageRow], cache: Path
+    config: TrainingConfig,
+    whole: AttentionHashNetwork,
+    atlas: Atlas | None,
+    trunk: Path | None,
+    train: Sequence[ImageRow],
+    cache: Path,
 ) -> RegionalNetwork | None:
     if config.regional is None:
         return None
@@ -134,7 +139,8 @@ def _regional(
             "The regional network needs a trunk to start from: give --backbone-weights, or start from a weight file "
             "that has one."
         )
-    return fit_regional(config.regional, whole, trunk, train, prepared_images(train, cache), config.seed)
+    images = laid_images(atlas, prepared_images(train, cache), "training images")
+    return fit_regional(config.regional, whole, trunk, train, images, config.seed)
 
 
 def _card(config: TrainingConfig) -> str:
@@ -151,6 +157,7 @@ def _card(config: TrainingConfig) -> str:
             f"mean = {list(network.mean)}",
             f"std = {list(network.std)}",
             f"input_size = {config.network_size}",
+            f"aligned = {str(config.aligned).lower()}",
             "",
             *_regional_card(config),
             "[recipe]",
@@ -177,8 +184,8 @@ def _regional_card(config: TrainingConfig) -> tuple[str, ...]:
     return (
         "[regional]",
         f'backbone = "{options.backbone}"',
-        *(f"{key} = {getattr(options, key)}" for key in ("stages", "regions", "window", "dim", "size", "share")),
-        f"aligned = {str(options.aligned).lower()}",
+        f"stages = {list(options.stages)}",
+        *(f"{key} = {getattr(options, key)}" for key in ("regions", "window", "dim", "size", "share")),
         "",
     )
 

@@ -13,8 +13,8 @@ from rich.progress import track
 from sklearn.linear_model import LogisticRegression
 
 from retrieval.gate import Gate, Seen, chest_logit, detail, gate_features
-from retrieval.networks import AttentionHashNetwork
-from retrieval.networks.input import network_input, resized
+from retrieval.networks import Recogniser
+from retrieval.networks.input import network_input
 
 Images = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -44,18 +44,17 @@ class GateMaterial:
     held_out_kinds: Sequence[str]
 
 
-def fit_gate(network: AttentionHashNetwork, size: int, material: GateMaterial) -> Gate:
+def fit_gate(network: Recogniser, material: GateMaterial) -> Gate:
     """Fit the classifier and the distance.
 
     Of no kind of held-out chests does a threshold refuse more than 1 %, and each lies some way below that.
 
     Args:
         network: in evaluation mode.
-        size: side the network works at.
         material: see `GateMaterial`.
     """
     frontal, wrong, held_out = (
-        _features(network, size, images, name)
+        _features(network, images, name)
         for images, name in (
             (material.frontal, "chests"),
             (material.wrong, "others"),
@@ -105,13 +104,13 @@ def _lowest(values: Floats, kinds: Sequence[str]) -> float:
     return float(min(np.quantile(values[names == name], _LOST, method="lower") for name in np.unique(names)))
 
 
-def _features(network: AttentionHashNetwork, size: int, images: Images, name: str) -> npt.NDArray[np.float32]:
+def _features(network: Recogniser, images: Images, name: str) -> npt.NDArray[np.float32]:
     parts = []
     with torch.inference_mode():
         for start in track(range(0, len(images), 32), description=f"gate: {name}", console=_PROGRESS):
             batch = network_input(torch.from_numpy(images[start : start + 32].copy()), images.shape[-1])
             with torch.autocast("cpu", torch.bfloat16):
-                outputs = network(resized(batch, size))
+                outputs = network.without_regional(batch)
             parts.append(gate_features(outputs, batch).numpy())
     return np.concatenate(parts)
 

@@ -16,6 +16,7 @@ from retrieval.data.parallel import parallel_map
 from retrieval.data.prefetch import prefetched
 from retrieval.errors import ConfigInvalid, TrainingDiverged
 from retrieval.losses import BatchPairs
+from retrieval.memory import keep_freed_memory
 from retrieval.networks import AttentionHashNetwork
 from retrieval.training.build import embed
 from retrieval.training.checkpoint import load_weights_of, resume_checkpoint, save_checkpoint
@@ -64,6 +65,7 @@ class Trainer:
         checkpoints: bool = True,
     ) -> None:
         torch.set_num_threads(config.threads)
+        keep_freed_memory()
         folder.mkdir(parents=True, exist_ok=True)
         self.config = config
         self.device = find_device(config.device)
@@ -73,7 +75,7 @@ class Trainer:
         self._material = material
         self._validator = validator
         self._checkpoints = checkpoints
-        self._folder = folder
+        self.folder = folder
         self.checkpoint = folder / "checkpoint.safetensors"
         self.best = folder / "best.safetensors"
         torch.manual_seed(config.seed)
@@ -205,7 +207,7 @@ class Trainer:
         number = max(n for n, start in enumerate(starts) if start <= self.step)
         if number == 0 and not self.config.hard_negatives:
             return
-        path = self._folder / f"rivals-{number}.json"
+        path = self.folder / f"rivals-{number}.json"
         if self.step > starts[number]:
             self._material.use_rivals(load_rivals(path))
             return
@@ -218,7 +220,7 @@ class Trainer:
         if not bool(torch.isfinite(value)):
             raise TrainingDiverged(
                 f"The {name} at step {self.step + 1} is {value.item()}: training has diverged. Lower rate, lengthen "
-                f'warmup or set precision = "fp32", and start again in a new folder; {self._folder} keeps the last '
+                f'warmup or set precision = "fp32", and start again in a new folder; {self.folder} keeps the last '
                 "checkpoint before it."
             )
 

@@ -20,6 +20,8 @@ from retrieval.data.sampler import PatientGroup, batches, group_patients
 from retrieval.data.source import LATERAL
 from retrieval.errors import ConfigInvalid
 from retrieval.losses import BatchPairs
+from retrieval.networks.atlas import Atlas
+from retrieval.training.atlas import laid_images
 from retrieval.training.config import TrainingConfig
 from retrieval.training.rivals import Rivals, find_rivals
 
@@ -125,8 +127,10 @@ class Material:
         )
 
 
-def load_material(manifest: Path, cache: Path, config: TrainingConfig) -> Material:
+def load_material(manifest: Path, cache: Path, config: TrainingConfig, atlas: Atlas | None = None) -> Material:
     """Read the training split of the datasets named in `config`, with its phantoms; prepared images lie in `cache`.
+
+    With an atlas all are laid onto its mean chest.
 
     Raises:
         ConfigInvalid: a group names a dataset without training images.
@@ -139,7 +143,8 @@ def load_material(manifest: Path, cache: Path, config: TrainingConfig) -> Materi
         drawn = cached_phantoms(config.phantoms, _EXAMS, config.seed, cache)
         rows += [_phantom_row(person) for person in range(len(drawn)) for _ in range(_EXAMS)]
         parts.append(drawn.reshape(-1, *drawn.shape[2:]))
-    return Material(rows, parts[0] if len(parts) == 1 else np.concatenate(parts), config)
+    images = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return Material(rows, laid_images(atlas, images, "training images"), config)
 
 
 def frontal_rows(manifest: Path, config: TrainingConfig, split: Split) -> list[ImageRow]:

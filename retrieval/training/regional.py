@@ -1,4 +1,4 @@
-"""Fit the regional network: a mean chest, a trunk that mostly keeps what it was given, a layer found in closed form.
+"""Fit the regional network: a trunk that mostly keeps what it was given, a layer found in closed form.
 
 Ribs, clavicles and hila are seen sharply by the middle of a network that was never shown a chest; what is missing is
 which of it belongs to the person. Linear discriminant analysis reads that off in minutes, and from few patients better
@@ -21,7 +21,6 @@ from retrieval.data.manifest import ImageRow
 from retrieval.errors import ConfigInvalid, WeightsNotUsable
 from retrieval.networks import AttentionHashNetwork, Backbone, RegionalNetwork
 from retrieval.networks.input import network_input
-from retrieval.training.atlas import fit_atlas
 from retrieval.training.config import RegionalConfig
 from retrieval.training.discriminant import discriminant
 from retrieval.training.kinds import kind_of
@@ -50,7 +49,7 @@ def fit_regional(
         trained: network of the run; its backbone gives the trunk its `trained_share`.
         source: what the trunk starts from: torchvision weights of the backbone, or a weight file with a regional
             network.
-        rows, images: of training patients, uint8 (n, h, w), prepared.
+        rows, images: of training patients, uint8 (n, h, w), prepared and laid onto the mean chest, if there is one.
         seed: of the choice among patients with one image.
 
     Returns:
@@ -68,8 +67,6 @@ def fit_regional(
         _blend(network, trained)
     rng = np.random.default_rng(seed)
     kinds = np.array([kind_of(row) for row in rows])
-    if network.atlas is not None:
-        network.atlas = fit_atlas(images, kinds)
     _settle(network, images[_even_sample(kinds, _SETTLING, rng)])
     chosen = _chosen(rows, kinds, config.single, rng)
     patients = np.unique([rows[i].patient for i in chosen], return_inverse=True)[1].astype(np.int64)
@@ -85,7 +82,7 @@ def fit_regional(
 
 
 def regional_features(network: RegionalNetwork, images: Images) -> Floats:
-    """What the linear layer is given for prepared images uint8 (n, h, w): float64 (n, channels·regions²)."""
+    """What the linear layer is given for images uint8 (n, h, w) as it sees them: float64 (n, channels·regions²)."""
     network.eval()
     parts = []
     with torch.inference_mode():
@@ -98,7 +95,7 @@ def regional_features(network: RegionalNetwork, images: Images) -> Floats:
 def _start(network: RegionalNetwork, source: Path) -> None:
     stored = stored_trunk(source)
     if not stored:
-        backbone = Backbone(network.options.backbone, split=network.options.stages)
+        backbone = Backbone(network.options.backbone, split=network.options.stages[-1])
         backbone.load_torchvision_file(source)
         stored = backbone.shallow.state_dict()
     try:
@@ -112,7 +109,7 @@ def _blend(network: RegionalNetwork, trained: AttentionHashNetwork) -> None:
     config = network.options
     if not isinstance(config, RegionalConfig) or trained.backbone.name != config.backbone:
         raise ConfigInvalid("With a trained_share, the regional network needs the backbone of the trained one.")
-    stages = [*trained.backbone.shallow, *trained.backbone.deep][: config.stages]
+    stages = [*trained.backbone.shallow, *trained.backbone.deep][: config.stages[-1]]
     theirs = nn.Sequential(*stages).state_dict()
     mixed = {
         key: torch.lerp(own, theirs[key], config.trained_share) if own.is_floating_point() else own

@@ -10,6 +10,7 @@ import torch
 from retrieval.errors import ManifestInvalid, WeightsNotUsable
 from retrieval.training.build import build_network
 from retrieval.training.config import TrainingConfig
+from retrieval.training.framing import atlas_of_run
 from retrieval.training.loop import Trainer
 from retrieval.training.material import load_material
 from retrieval.training.record import keep_config, keep_environment
@@ -52,8 +53,9 @@ def open_run(config: TrainingConfig, sources: Sources, folder: Path) -> Trainer:
     start = find_weights(config.start) if config.start else None
     _check_files(sources)
     keep_config(config, folder)
-    material = load_material(sources.manifest, sources.cache, config)
-    validator = load_validator(sources.manifest, sources.cache, config) if config.validate_every else None
+    atlas = atlas_of_run(config, start, sources.manifest, sources.cache, folder)
+    material = load_material(sources.manifest, sources.cache, config, atlas)
+    validator = load_validator(sources.manifest, sources.cache, config, atlas) if config.validate_every else None
     torch.manual_seed(config.seed)
     network = build_network(config.network, sources.backbone_weights)
     trainer = Trainer(config, network, material, folder, start, validator)
@@ -75,7 +77,8 @@ def export_run(trainer: Trainer, sources: Sources, folder: Path) -> Path:
     config = trainer.config
     earlier = find_weights(config.start) if config.earlier_share and config.start else None
     trunk = sources.backbone_weights or (find_weights(config.start) if config.start else None)
-    return export(config, trainer.exported, sources.manifest, sources.cache, folder, earlier, trunk)
+    atlas = atlas_of_run(config, None, sources.manifest, sources.cache, trainer.folder)
+    return export(config, trainer.exported, sources.manifest, sources.cache, folder, earlier, trunk, atlas)
 
 
 def refit_weights(config: TrainingConfig, weights: Path, sources: Sources, folder: Path) -> Path:

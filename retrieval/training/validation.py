@@ -18,6 +18,8 @@ from retrieval.evaluation.search import search
 from retrieval.evaluation.verification import RankedPairs
 from retrieval.losses import IdentityLoss
 from retrieval.networks import AttentionHashNetwork
+from retrieval.networks.atlas import Atlas
+from retrieval.training.atlas import laid_images
 from retrieval.training.build import encode
 from retrieval.training.config import Precision, TrainingConfig
 from retrieval.training.curve import MEAN, Validation
@@ -112,11 +114,12 @@ class Validator:
         return numbers, *fair_pairs(numbers, numbered([self._rows[i].view for i in chosen]))
 
 
-def load_validator(manifest: Path, cache: Path, config: TrainingConfig) -> Validator:
-    """Read the validation split of the run's datasets; prepared images lie in `cache`.
+def load_validator(manifest: Path, cache: Path, config: TrainingConfig, atlas: Atlas | None = None) -> Validator:
+    """Read the validation split of the run's datasets, laid onto a mean chest; prepared images lie in `cache`.
 
     Raises:
         ConfigInvalid: there are no validation patients that could be compared.
     """
     rows = frontal_rows(manifest, config, Split.VAL)
-    return Validator(rows, prepared_images(rows, cache) if rows else np.empty((0, 1, 1), np.uint8), config)
+    images = prepared_images(rows, cache) if rows else np.empty((0, 1, 1), np.uint8)
+    return Validator(rows, laid_images(atlas, images, "validation images"), config)

@@ -6,6 +6,7 @@ import hashlib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from retrieval.errors import ConfigInvalid, WeightsNotUsable
 from retrieval.regional_options import RegionalOptions
@@ -24,6 +25,7 @@ class Card:
         embedding_dim, bits, findings: see `AttentionHashNetwork`.
         mean, std: of RGB input in [0, 1], length 3. input_size: side of the square the network works at, pixels.
         regional: the network beside it, None if there is none.
+        aligned: whether images are laid onto a mean chest first, see `Atlas`.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Card:
     std: tuple[float, ...]
     input_size: int
     regional: RegionalOptions | None = None
+    aligned: bool = False
 
     @property
     def dim(self) -> int:
@@ -91,9 +94,14 @@ def read_card(weights: Path) -> Card:
             mean=tuple(network["mean"]),
             std=tuple(network["std"]),
             input_size=int(network["input_size"]),
-            regional=RegionalOptions(**raw["regional"]) if "regional" in raw else None,
+            regional=_regional(raw["regional"]) if "regional" in raw else None,
+            aligned=bool(network.get("aligned", False)),
         )
     except OSError as error:
         raise WeightsNotUsable(f"The weight file {weights} has no card {path.name} beside it.") from error
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, ConfigInvalid) as error:
         raise WeightsNotUsable(f"The card {path} is incomplete: {error}.") from error
+
+
+def _regional(table: dict[str, Any]) -> RegionalOptions:
+    return RegionalOptions(**{**table, "stages": tuple(table["stages"])})

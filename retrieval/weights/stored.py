@@ -13,11 +13,12 @@ from torch import Tensor
 from retrieval.errors import WeightsNotUsable
 from retrieval.gate import Gate
 from retrieval.networks import AttentionHashNetwork, Backbone, Recogniser, RegionalNetwork
+from retrieval.networks.atlas import Atlas
 from retrieval.networks.verification import VerificationHead
 from retrieval.verification import PREFIX, Verifier, read_verifier
 from retrieval.weights.card import Card, find_weights, model_id_of, read_card
 
-_NETWORK, _REGIONAL, _GATE = "network.", "regional.", "gate."
+_NETWORK, _REGIONAL, _ATLAS, _GATE = "network.", "regional.", "atlas.", "gate."
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,13 @@ def load_weights(name_or_path: str | Path) -> Loaded:
         regional = None if card.regional is None else RegionalNetwork(card.regional, card.mean, card.std)
         if regional is not None:
             regional.load_state_dict(_part(stored, _REGIONAL))
+        atlas = Atlas() if card.aligned else None
+        if atlas is not None:
+            atlas.load_state_dict(_part(stored, _ATLAS))
         gate = Gate.from_tensors(_part(stored, _GATE))
     except (OSError, SafetensorError, RuntimeError, KeyError) as error:
         raise WeightsNotUsable(f"The weight file {path} does not fit its card: {error}.") from error
-    network = Recogniser(whole, card.input_size, regional).eval()
+    network = Recogniser(whole, card.input_size, regional, atlas).eval()
     return Loaded(network, gate, read_verifier(path, card.dim), card, model_id_of(path))
 
 
@@ -70,11 +74,34 @@ def stored_trunk(path: Path) -> dict[str, Tensor]:
         raise WeightsNotUsable(f"The weight file {path} cannot be read: {error}.") from error
 
 
+def stored_atlas(path: Path) -> Atlas | None:
+    """The atlas in a weight file, or in one that `store_atlas` wrote; None if there is none.
+
+    Raises:
+        WeightsNotUsable: it cannot be read.
+    """
+    try:
+        tensors = _part(load_file(path), _ATLAS)
+        atlas = Atlas() if tensors else None
+        if atlas is not None:
+            atlas.load_state_dict(tensors)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise WeightsNotUsable(f"The mean chest in {path} cannot be read: {error}.") from error
+    return atlas
+
+
+def store_atlas(path: Path, atlas: Atlas) -> None:
+    """Write an atlas alone."""
+    save_file({_ATLAS + key: value.contiguous() for key, value in atlas.state_dict().items()}, path)
+
+
 def store_weights(path: Path, network: Recogniser, gate: Gate, verification: VerificationHead | None = None) -> None:
     """Write a safetensors file: the network's floating-point tensors in half precision, gate and head in float32."""
     tensors = {_NETWORK + key: _halved(value) for key, value in network.whole.state_dict().items()}
     if network.regional is not None:
         tensors |= {_REGIONAL + key: _halved(value) for key, value in network.regional.state_dict().items()}
+    if network.atlas is not None:
+        tensors |= {_ATLAS + key: _halved(value) for key, value in network.atlas.state_dict().items()}
     tensors |= {_GATE + key: value for key, value in gate.tensors().items()}
     if verification is not None:
         tensors |= {PREFIX + key: value for key, value in verification.state_dict().items()}

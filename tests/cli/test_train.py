@@ -137,13 +137,13 @@ def test_the_stages_of_the_shipped_weights_run_one_after_the_other_and_are_expor
     torch.manual_seed(0)
     save_file(models.mobilenet_v2(weights=None).state_dict(), imagenet)
     started: list[object] = []
-    for stage in ("mobilenet_v2", "mobilenet_v2_stage2", "mobilenet_v2_stage3"):
+    for stage in ("mobilenet_v2", "mobilenet_v2_stage2", "mobilenet_v2_stage3", "mobilenet_v2_stage4"):
         config = tmp_path / f"{stage}.toml"
         config.write_text(dump_config(miniature(stage)), encoding="utf-8")
         options = [config, *data, "--run", tmp_path / stage, *started, "--json"]
-        if stage != "mobilenet_v2_stage2":
+        if stage in ("mobilenet_v2", "mobilenet_v2_stage4"):
             options += ["--backbone-weights", imagenet]
-        if stage == "mobilenet_v2_stage3":
+        if stage == "mobilenet_v2_stage4":
             options += ["--export", tmp_path / "weights"]
         code, output = train(*options)
         assert code == ExitCode.OK
@@ -164,7 +164,7 @@ def test_the_stages_of_the_shipped_weights_run_one_after_the_other_and_are_expor
 
 def refitted_weights_keep_what_was_trained(data: list[str], folder: Path, weights: Path, imagenet: Path) -> None:
     """`--refit` on the weights of the last stage, with regions of another size."""
-    config = miniature("mobilenet_v2_stage3")
+    config = miniature("mobilenet_v2_stage4")
     assert config.regional is not None
     other = folder / "refit.toml"
     other.write_text(dump_config(replace(config, regional=replace(config.regional, regions=3))), encoding="utf-8")
@@ -173,10 +173,10 @@ def refitted_weights_keep_what_was_trained(data: list[str], folder: Path, weight
     assert code == ExitCode.OK
     refitted = Path(json.loads(output[output.index("{") :])["exported"])
     before, after = load_file(weights), load_file(refitted)
-    kept = [key for key in before if key.startswith(("network.", "gate."))]
+    kept = [key for key in before if key.startswith(("network.", "atlas.", "gate."))]
     assert all(torch.equal(before[key], after[key]) for key in kept)
     regional = read_card(refitted).regional
-    assert regional is not None and (regional.regions, regional.aligned) == (3, True)
+    assert regional is not None and regional.regions == 3
     assert after["regional.identity.weight"].shape != before["regional.identity.weight"].shape
     assert Calibration.load(calibration_beside(refitted)).model_id == Encoder.load(refitted, "cpu", "fp32").model_id
 
@@ -188,7 +188,7 @@ def test_a_refit_of_another_network_says_which_configuration_to_take(data: list[
 
 
 def test_a_refit_needs_a_folder_for_its_weights(data: list[str], tmp_path: Path) -> None:
-    code, output = train("mobilenet_v2_stage3", *data, "--run", tmp_path / "run", "--refit", "default")
+    code, output = train("mobilenet_v2_stage4", *data, "--run", tmp_path / "run", "--refit", "default")
     assert code == ExitCode.USAGE
     assert "--refit needs --export" in output
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from retrieval.errors import ConfigInvalid
-from retrieval.networks import AttentionHashNetwork, Backbone, Recogniser, RegionalNetwork
-from retrieval.networks.atlas import laid, structure
+from retrieval.networks import AttentionHashNetwork, Backbone, Outputs, Recogniser, RegionalNetwork
+from retrieval.networks.atlas import Atlas, laid, structure
 from retrieval.regional_options import RegionalOptions
 
-OPTIONS = RegionalOptions(backbone="squeezenet1_1", stages=5, regions=3, dim=24, size=64)
+OPTIONS = RegionalOptions(backbone="squeezenet1_1", stages=(2, 5), regions=3, dim=24, size=64)
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +35,29 @@ def test_grey_input_is_normalised_as_the_trunk_expects() -> None:
     assert torch.allclose(seen[0][0, :, 0, 0], torch.tensor([1.0, 1.6, 0.3]))
 
 
-@pytest.mark.parametrize("key", ["stages", "dim", "size"])
-def test_options_out_of_range_are_refused(key: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("stages", ()), ("stages", (0, 4)), ("stages", (4, 2)), ("stages", (4, 4)), ("dim", 0), ("size", 0)],
+)
+def test_options_out_of_range_are_refused(key: str, value: object) -> None:
     with pytest.raises(ConfigInvalid, match=key):
-        RegionalOptions(**{key: 0})
+        RegionalOptions(**{key: value})
+
+
+def test_maps_of_all_stages_asked_for_are_read_out_in_one_pass() -> None:
+    """Each region's features are those of the two trunks that end at one of the stages, side by side."""
+    torch.manual_seed(0)
+    both = RegionalNetwork(OPTIONS).eval()
+    images = torch.rand(2, 1, 64, 64)
+    single = [RegionalNetwork(replace(OPTIONS, stages=(stage,))).eval() for stage in OPTIONS.stages]
+    for network in single:
+        network.trunk.load_state_dict(
+            {k: v for k, v in both.trunk.state_dict().items() if k in network.trunk.state_dict()}
+        )
+    with torch.inference_mode():
+        expected = torch.cat([network.features(images) for network in single], dim=1)
+        assert torch.equal(both.features(images), expected)
+    assert both.identity.in_features == expected.shape[1]
 
 
 def test_the_parts_count_as_the_options_say() -> None:
@@ -58,22 +77,56 @@ def test_a_part_that_does_not_count_is_refused(share: float) -> None:
         RegionalOptions(share=share)
 
 
-def test_an_aligned_network_sees_the_chest_where_the_mean_chest_lies() -> None:
+@pytest.fixture
+def chest_and_moved() -> torch.Tensor:
+    """An image, and it moved by a seventh of half its side in both directions: (2, 1, 96, 96)."""
     torch.manual_seed(0)
-    network = RegionalNetwork(replace(OPTIONS, aligned=True)).eval()
     image = torch.rand(1, 1, 16, 16)
-    image = torch.nn.functional.interpolate(image, (64, 64), mode="bicubic").clamp(0, 1)
-    assert network.atlas is not None
-    network.atlas.mean_chest.copy_(structure(image))
-    moved = laid(image, torch.tensor([[0.0, 0.0, 0.0, 0.15, 0.15]]), "border")
+    image = torch.nn.functional.interpolate(image, (96, 96), mode="bicubic").clamp(0, 1)
+    return torch.cat([image, laid(image, torch.tensor([[0.0, 0.0, 0.0, 0.15, 0.15]]), "border")])
+
+
+def middle_of(images: torch.Tensor) -> torch.Tensor:
+    side = images.shape[-1]
+    return images[..., side // 4 : -side // 4, side // 4 : -side // 4]
+
+
+@pytest.mark.parametrize("part", ["whole", "regional"])
+def test_both_networks_see_a_chest_where_the_mean_chest_lies(
+    part: str, recogniser: Recogniser, chest_and_moved: torch.Tensor
+) -> None:
+    atlas = Atlas()
+    atlas.mean_chest.copy_(structure(chest_and_moved[:1]))
     seen: list[torch.Tensor] = []
-    network.trunk.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][:, :, 16:48, 16:48]))
     with torch.inference_mode():
-        network(torch.cat([image, moved]))
-        network.atlas = None
-        network(torch.cat([image, moved]))
+        for used in (atlas, None):
+            whole = Recogniser(recogniser.whole, 96, recogniser.regional, used).eval()
+            network = getattr(whole, part)
+            hook = network.register_forward_pre_hook(lambda _, inputs: seen.append(middle_of(inputs[0])))
+            whole(chest_and_moved)
+            hook.remove()
     aligned, plain = (float((first - second).abs().mean()) for first, second in seen)
     assert aligned < 0.5 * plain
+
+
+def test_the_attention_lies_on_the_image_as_it_was_given(
+    recogniser: Recogniser, chest_and_moved: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The moved image's attention, moved as the image was, is that of the image; both as fine as the image here."""
+    atlas = Atlas()
+    atlas.mean_chest.copy_(structure(chest_and_moved[:1]))
+    network = Recogniser(recogniser.whole, 96, atlas=atlas).eval()
+    plain = recogniser.whole.forward
+
+    def seen_itself(images: torch.Tensor) -> Outputs:
+        return plain(images)._replace(attention=images[:, 0])
+
+    monkeypatch.setattr(recogniser.whole, "forward", seen_itself)
+    with torch.inference_mode():
+        attention = network(chest_and_moved).attention
+    assert (middle_of(attention) - middle_of(chest_and_moved[:, 0])).abs().mean() < 0.05
+    first, second = middle_of(attention)
+    assert (first - second).abs().mean() > 0.1
 
 
 def test_the_cosine_of_two_embeddings_is_the_mean_of_the_parts(recogniser: Recogniser) -> None:

@@ -15,7 +15,7 @@ from retrieval.training.config import RegionalConfig
 from retrieval.training.kinds import kind_of
 from retrieval.training.regional import fit_regional
 
-CONFIG = RegionalConfig(backbone="mobilenet_v2", stages=4, regions=3, dim=16, size=64, single=2)
+CONFIG = RegionalConfig(backbone="mobilenet_v2", stages=(2, 4), regions=3, dim=16, size=64, single=2)
 PEOPLE, EXAMS = 12, 3
 
 

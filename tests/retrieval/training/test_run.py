@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.optim.swa_utils import AveragedModel
@@ -14,13 +15,16 @@ from retrieval.data.pair_list import make_pairs, write_pairs
 from retrieval.errors import ConfigInvalid, RetrievalError
 from retrieval.gate import Gate
 from retrieval.networks import Recogniser
+from retrieval.networks.atlas import Atlas
 from retrieval.training.build import build_network
 from retrieval.training.checkpoint import load_weights_of
 from retrieval.training.config import GroupConfig, Kept, TrainingConfig
 from retrieval.training.config_file import load_config
+from retrieval.training.framing import atlas_of_run
+from retrieval.training.material import load_material
 from retrieval.training.run import Sources, open_run
 from retrieval.training.shipped import find_config
-from retrieval.weights import find_weights, load_weights, store_weights
+from retrieval.weights import find_weights, load_weights, store_atlas, store_weights, stored_atlas
 from tests.toys import toy_config
 
 
@@ -94,6 +98,37 @@ def test_weight_file_can_be_started_from(sources: Sources, tmp_path: Path) -> No
     assert torch.equal(second.averaged.identity.weight, second.network.identity.weight)
 
 
+def test_all_stages_of_a_network_lay_images_onto_the_same_mean_chest(sources: Sources, tmp_path: Path) -> None:
+    """It is found once: a run that goes on, or from another run's checkpoint or a weight file, takes the one there."""
+    config = replace(load_config(toy_config(tmp_path)), aligned=True)
+    first = open_run(config, sources, tmp_path / "first")
+    list(first.run(steps=1))
+    first.save()
+    found = stored_atlas(tmp_path / "first" / "atlas.safetensors")
+    assert found is not None and found.mean_chest.std() > 0.1
+    store_atlas(tmp_path / "first" / "atlas.safetensors", marked := Atlas())
+    open_run(config, sources, tmp_path / "first")
+    weights = tmp_path / "weights.safetensors"
+    gate = Gate(*(torch.ones(3) for _ in Gate.__dataclass_fields__))
+    store_weights(weights, Recogniser(first.network, config.network_size, atlas=marked), gate)
+    for name, start in (("second", tmp_path / "first" / "checkpoint.safetensors"), ("third", weights)):
+        open_run(config, replace(sources, start=start), tmp_path / name)
+        kept = stored_atlas(tmp_path / name / "atlas.safetensors")
+        assert kept is not None and torch.equal(kept.mean_chest, marked.mean_chest)
+
+
+def test_a_run_learns_from_images_as_they_lie_on_the_mean_chest(sources: Sources, tmp_path: Path) -> None:
+    config = load_config(toy_config(tmp_path))
+    plain = load_material(sources.manifest, sources.cache, config)
+    atlas = atlas_of_run(replace(config, aligned=True), None, sources.manifest, sources.cache, tmp_path)
+    assert atlas is not None
+    aligned = load_material(sources.manifest, sources.cache, config, atlas)
+    with torch.inference_mode():
+        expected = 255 * atlas(torch.from_numpy(plain.images[:3].copy())[:, None].float() / 255)[:, 0]
+    assert np.abs(aligned.images[:3] - expected.numpy()).max() <= 0.51
+    assert np.abs(aligned.images[:3].astype(float) - plain.images[:3]).mean() > 1
+
+
 def test_last_or_best_weights_are_exported_as_configured(sources: Sources, tmp_path: Path) -> None:
     config = load_config(toy_config(tmp_path))
     last, best = (open_run(replace(config, export=kept), sources, tmp_path / kept) for kept in (Kept.LAST, Kept.BEST))
@@ -107,7 +142,7 @@ def test_training_on_a_site_s_archive_goes_on_from_the_shipped_weights(tmp_path:
     load_weights_of(find_weights(config.start), network, average)
     shipped = load_weights(config.start)
     assert torch.equal(network.identity.weight, shipped.network.whole.identity.weight)
-    assert config.network_size == shipped.card.input_size
+    assert (config.network_size, config.aligned) == (shipped.card.input_size, shipped.card.aligned)
     assert (config.network.mean, config.network.std) == (shipped.card.mean, shipped.card.std)
 
 

@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from retrieval.errors import WeightsNotUsable
 from retrieval.gate import Gate, Seen
 from retrieval.networks import Recogniser, RegionalNetwork
+from retrieval.networks.atlas import Atlas, laid, structure
 from retrieval.networks.verification import VerificationHead
 from retrieval.regional_options import RegionalOptions
 from retrieval.training.build import build_network
 from retrieval.training.config import NetworkConfig
-from retrieval.weights import load_weights, store_weights, stored_trunk
+from retrieval.weights import load_weights, store_weights, stored_atlas, stored_trunk
 
 CARD = """name = "tiny"
 [network]
@@ -33,9 +35,9 @@ def gate() -> Gate:
     return Gate(*(torch.ones(len(Seen)) for _ in Gate.__dataclass_fields__))
 
 
-def untrained(regional: RegionalOptions | None = None) -> Recogniser:
+def untrained(regional: RegionalOptions | None = None, atlas: Atlas | None = None) -> Recogniser:
     whole = build_network(NetworkConfig(embedding_dim=16, bits=32))
-    return Recogniser(whole, 96, None if regional is None else RegionalNetwork(regional))
+    return Recogniser(whole, 96, None if regional is None else RegionalNetwork(regional), atlas)
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def test_loaded_network_is_the_stored_one_to_half_precision(tmp_path: Path) -> N
 
 
 def test_a_regional_network_is_kept_beside_it(tmp_path: Path) -> None:
-    options = RegionalOptions(stages=4, regions=2, dim=8, size=64)
+    options = RegionalOptions(stages=(2, 4), regions=2, dim=8, size=64)
     network = untrained(options).eval()
     path = tmp_path / "tiny.safetensors"
     store_weights(path, network, gate())
@@ -76,6 +78,35 @@ def test_a_file_without_a_regional_network_has_no_trunk(stored: Path) -> None:
     assert stored_trunk(stored) == {}
     with pytest.raises(WeightsNotUsable, match="cannot be read"):
         stored_trunk(stored.with_name("nothing.safetensors"))
+
+
+def test_the_mean_chest_is_kept_and_images_are_laid_onto_it(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    chest = torch.nn.functional.interpolate(torch.rand(1, 1, 16, 16), (96, 96), mode="bicubic").clamp(0, 1)
+    atlas = Atlas()
+    atlas.mean_chest.copy_(structure(chest))
+    path = tmp_path / "tiny.safetensors"
+    network = untrained(atlas=atlas).eval()
+    store_weights(path, network, gate())
+    path.with_suffix(".toml").write_text(f"{CARD}aligned = true\n", encoding="utf-8")
+    loaded = load_weights(path)
+    found = stored_atlas(path)
+    assert loaded.card.aligned and found is not None and loaded.network.atlas is not None
+    assert torch.equal(found.mean_chest, loaded.network.atlas.mean_chest)
+    assert torch.allclose(found.mean_chest, atlas.mean_chest, atol=1e-2)
+    moved = laid(chest, torch.tensor([[0.05, 0.05, 0.0, 0.1, -0.1]]))
+    with torch.inference_mode():
+        assert torch.allclose(loaded.network(moved).embedding, network(moved).embedding, atol=2e-2)
+
+
+def test_a_broken_mean_chest_is_refused(stored: Path) -> None:
+    assert stored_atlas(stored) is None
+    stored.with_suffix(".toml").write_text(f"{CARD}aligned = true\n", encoding="utf-8")
+    with pytest.raises(WeightsNotUsable, match="does not fit its card"):
+        load_weights(stored)
+    save_file({"atlas.mean_chest": torch.zeros(1, 1, 8, 8)}, stored)
+    with pytest.raises(WeightsNotUsable, match="mean chest"):
+        stored_atlas(stored)
 
 
 def test_verification_head_is_kept_whole_and_may_be_absent(stored: Path) -> None:
