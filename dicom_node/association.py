@@ -66,8 +66,8 @@ class ImageServer(ThreadedAssociationServer):
     Args:
         address: where the connections were accepted.
         certificates: of a port for TLS; None = the port is not encrypted.
-        on_end: called once for each connection that has ended, in its own thread, with its association, if any, and
-            the address that it came from.
+        on_end: called once for each connection that has ended, with its association, if any, and the address that it
+            came from; in the association's thread, or in that of `process_request` if there was never one.
     """
 
     def __init__(
@@ -95,6 +95,7 @@ class ImageServer(ThreadedAssociationServer):
         if self.socket is not None:
             self.socket.close()
 
+    # Those of TLS handshakes; a peer that never ends one must not keep the process from ending.
     daemon_threads = True
     block_on_close = False
 

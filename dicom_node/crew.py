@@ -151,7 +151,7 @@ class Crew:
             ours.close()
             for hand in self._hands:
                 hand.line.close()
-            self._doorway.close()
+            self._doorway.abandon()
             _run(self._work, Channel(theirs))
         gc.unfreeze()
         theirs.close()

@@ -131,6 +131,18 @@ class Doorway:
         for door in self._doors:
             door.close()
 
+    def abandon(self) -> None:
+        """In a process that was forked from the listening one: close what it got a copy of.
+
+        What is registered stays registered with the other one: a selector's own state is shared over a fork.
+        """
+        self._selector.close()
+        for waiting in self._waiting.values():
+            waiting.connection.close()
+        self._way_out.abandon()
+        for door in self._doors:
+            door.close()
+
     def _accept(self, door: socket.socket) -> None:
         try:
             connection, address = door.accept()

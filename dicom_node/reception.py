@@ -65,7 +65,7 @@ class Reception:
     Args:
         doors: the ports that connections come from.
         places: shared by all processes of the listener.
-        on_end: called with the address of each connection that has ended, in a thread of its own.
+        on_end: called with the address of each connection that has ended, in any thread.
 
     Raises:
         ConfigurationError: the TLS certificates cannot be used.

@@ -96,8 +96,9 @@ class WayOut:
         try:
             if not leaving.told:
                 self._tell(leaving)
-            while leaving.connection.recv(_PIECE):
-                pass
+            # One piece at a time: whoever sends without end must not hold up the others.
+            if leaving.connection.recv(_PIECE):
+                return
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         except OSError as error:
@@ -114,6 +115,11 @@ class WayOut:
         """Close all."""
         for file in list(self._leaving):
             self._close(file)
+
+    def abandon(self) -> None:
+        """Close the copies that a forked process has, see `Doorway.abandon`."""
+        for leaving in self._leaving.values():
+            leaving.connection.close()
 
     def _may_begin_handshake(self) -> bool:
         second = int(time.monotonic())

@@ -135,7 +135,10 @@ def laid(images: Tensor, poses: Tensor, beyond: str = "zeros") -> Tensor:
 
 
 def laid_back(maps: Tensor, poses: Tensor) -> Tensor:
-    """Maps float32 (n, c, h, w) of images that were `laid`, resampled so that they lie on the images as they were."""
+    """Maps float32 (n, c, h, w) of images that were `laid`, resampled so that they lie on the images as they were.
+
+    Where an image goes on beyond what was laid, the map's edge does.
+    """
     across, down, angle = poses[:, 0:1].exp(), poses[:, 1:2].exp(), poses[:, 2:3]
     back = torch.stack(
         [
@@ -146,7 +149,7 @@ def laid_back(maps: Tensor, poses: Tensor) -> Tensor:
     )
     turned = torch.cat([back, -back @ poses[:, 3:, None]], dim=2)
     grid = functional.affine_grid(turned, list(maps.shape), align_corners=False)
-    return functional.grid_sample(maps, grid, align_corners=False)
+    return functional.grid_sample(maps, grid, padding_mode="border", align_corners=False)
 
 
 def structure(images: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class Trunk(nn.ModuleList):
         """How many channels the maps have together."""
         before = self.training
         with torch.no_grad():
-            found = sum(maps.shape[1] for maps in self.eval()(torch.zeros(1, 3, 64, 64)))
+            found: int = sum(maps.shape[1] for maps in self.eval()(torch.zeros(1, 3, 64, 64)))
         self.train(before)
         return found
 

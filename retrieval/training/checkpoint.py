@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from retrieval.errors import CheckpointInvalid
+from retrieval.weights.stored import save_whole
 
 _MODEL, _AVERAGE, _LOSS, _OPTIMISER = "model.", "average.", "loss.", "optimiser."
 # Of a weight file, see retrieval.weights.stored.
@@ -39,11 +38,8 @@ def save_checkpoint(
     state: dict[int, dict[str, Any]] = {} if optimiser is None else optimiser.state_dict()["state"]
     for index, values in state.items():
         tensors |= {f"{_OPTIMISER}{index}.{key}": value for key, value in values.items() if value is not None}
-    partial = path.with_suffix(".partial")
-    save_file({key: value.cpu().contiguous().clone() for key, value in tensors.items()}, partial, {"step": str(step)})
-    with partial.open("rb") as written:
-        os.fsync(written.fileno())
-    partial.replace(path)
+    copied = {key: value.cpu().contiguous().clone() for key, value in tensors.items()}
+    save_whole(path, copied, {"step": str(step)})
 
 
 def resume_checkpoint(

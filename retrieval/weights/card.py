@@ -79,7 +79,7 @@ def read_card(weights: Path) -> Card:
     """Read the card beside a weight file (same name, ending `.toml`).
 
     Raises:
-        WeightsNotUsable: it is missing or incomplete.
+        WeightsNotUsable: it is missing or incomplete, or an earlier version's.
     """
     path = weights.with_suffix(".toml")
     try:
@@ -100,8 +100,12 @@ def read_card(weights: Path) -> Card:
     except OSError as error:
         raise WeightsNotUsable(f"The weight file {weights} has no card {path.name} beside it.") from error
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, ConfigInvalid) as error:
-        raise WeightsNotUsable(f"The card {path} is incomplete: {error}.") from error
+        raise WeightsNotUsable(f"The card {path} cannot be used: {error}.") from error
 
 
 def _regional(table: dict[str, Any]) -> RegionalOptions:
+    if not isinstance(table["stages"], list):
+        raise ConfigInvalid(
+            "it was written by an earlier version, before both networks saw the mean chest; train it anew"
+        )
     return RegionalOptions(**{**table, "stages": tuple(table["stages"])})

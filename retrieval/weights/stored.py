@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,8 +92,17 @@ def stored_atlas(path: Path) -> Atlas | None:
 
 
 def store_atlas(path: Path, atlas: Atlas) -> None:
-    """Write an atlas alone."""
-    save_file({_ATLAS + key: value.contiguous() for key, value in atlas.state_dict().items()}, path)
+    """Write an atlas alone; a crash leaves the file as it was."""
+    save_whole(path, {_ATLAS + key: value.contiguous() for key, value in atlas.state_dict().items()})
+
+
+def save_whole(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file that is there wholly and on the disk, or not at all."""
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata)
+    with partial.open("rb") as written:
+        os.fsync(written.fileno())
+    partial.replace(path)
 
 
 def store_weights(path: Path, network: Recogniser, gate: Gate, verification: VerificationHead | None = None) -> None:

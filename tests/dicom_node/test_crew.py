@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 from config.logs import start_logging
 from dicom_node.crew import Channel, Crew, Shares
 from dicom_node.doorway import Caller, Doorway, NoRoom
+from tests.dicom_node.doors import REQUEST
 
 SECONDS = 20.0
 
@@ -143,3 +145,33 @@ def test_a_process_that_fails_says_where_and_names_nobody(doorway: Doorway, capf
         crew.stop(SECONDS)
     said = capfd.readouterr().err
     assert "KeyError" in said and "in fail" in said and "Doe^Jane" not in said
+
+
+def test_who_waits_at_the_door_is_still_let_in_when_a_process_is_replaced() -> None:
+    """The new process has a copy of all that is open; closing it must not take it from the one that accepts."""
+    given: list[socket.socket] = []
+    doorway = Doorway(lambda connection, _: given.append(connection))
+    died: list[int] = []
+    crew = Crew(doorway, 1, Shares(9, lambda host: host, lambda _: 9), tell, died.append)
+    address = doorway.open("127.0.0.1", 0)
+    try:
+        with socket.create_connection(address) as peer:
+            doorway.look(1.0)
+            first = knock(crew, "10.0.0.1")
+            assert first is not None
+            with first:
+                first.settimeout(SECONDS)
+                os.kill(int(first.recv(20)), signal.SIGKILL)
+            until = time.monotonic() + SECONDS
+            while not died and time.monotonic() < until:
+                doorway.look(0.05)
+            assert len(died) == 1
+            peer.sendall(REQUEST)
+            while not given and time.monotonic() < until:
+                doorway.look(0.05)
+            assert len(given) == 1
+    finally:
+        crew.stop(SECONDS)
+        doorway.close()
+        for connection in given:
+            connection.close()

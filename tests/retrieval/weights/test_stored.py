@@ -99,6 +99,12 @@ def test_the_mean_chest_is_kept_and_images_are_laid_onto_it(tmp_path: Path) -> N
         assert torch.allclose(loaded.network(moved).embedding, network(moved).embedding, atol=2e-2)
 
 
+def test_weights_of_an_earlier_version_say_so(stored: Path) -> None:
+    stored.with_suffix(".toml").write_text(f"{CARD}[regional]\nstages = 14\naligned = true\n", encoding="utf-8")
+    with pytest.raises(WeightsNotUsable, match="earlier version"):
+        load_weights(stored)
+
+
 def test_a_broken_mean_chest_is_refused(stored: Path) -> None:
     assert stored_atlas(stored) is None
     stored.with_suffix(".toml").write_text(f"{CARD}aligned = true\n", encoding="utf-8")
