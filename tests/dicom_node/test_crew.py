@@ -147,6 +147,11 @@ def test_a_process_that_fails_says_where_and_names_nobody(doorway: Doorway, capf
     assert "KeyError" in said and "in fail" in said and "Doe^Jane" not in said
 
 
+def pid_told(connection: socket.socket) -> int:
+    connection.settimeout(SECONDS)
+    return int(connection.recv(20))
+
+
 def test_who_waits_at_the_door_is_still_let_in_when_a_process_is_replaced() -> None:
     """The new process has a copy of all that is open; closing it must not take it from the one that accepts."""
     given: list[socket.socket] = []
@@ -160,12 +165,15 @@ def test_who_waits_at_the_door_is_still_let_in_when_a_process_is_replaced() -> N
             first = knock(crew, "10.0.0.1")
             assert first is not None
             with first:
-                first.settimeout(SECONDS)
-                os.kill(int(first.recv(20)), signal.SIGKILL)
+                os.kill(pid_told(first), signal.SIGKILL)
             until = time.monotonic() + SECONDS
             while not died and time.monotonic() < until:
                 doorway.look(0.05)
             assert len(died) == 1
+            second = knock(crew, "10.0.0.1")
+            assert second is not None
+            with second:
+                assert pid_told(second) != died[0]
             peer.sendall(REQUEST)
             while not given and time.monotonic() < until:
                 doorway.look(0.05)
