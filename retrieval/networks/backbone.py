@@ -46,9 +46,7 @@ class Backbone(nn.Module):
         self._source_names = [f"{prefix}{key}" for key, _ in stages]
         with torch.no_grad():
             self.eval()
-            shallow = self.shallow(torch.zeros(1, 3, 64, 64))
-            self.shallow_channels = int(shallow.shape[1])
-            self.channels = int(self.deep(shallow).shape[1])
+            self.channels = int(self.deep(self.shallow(torch.zeros(1, 3, 64, 64))).shape[1])
             self.train()
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,7 +56,7 @@ class Backbone(nn.Module):
             images: float (n, 3, h, w), normalised as the weights expect.
 
         Returns:
-            Shallow map (n, shallow_channels, h', w') and deep map (n, channels, h'', w'').
+            Shallow map (n, c, h', w') and deep map (n, channels, h'', w'').
         """
         shallow = self.shallow(images)
         return shallow, self.deep(shallow)
