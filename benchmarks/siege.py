@@ -10,6 +10,8 @@ import socket
 import struct
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import count, cycle
 
 from tests.dicom_node.sending import command, encoded, pdu
@@ -22,6 +24,8 @@ _TICK_SECONDS = 0.5
 _ANSWER_SECONDS = 5.0
 # How many lost connections are opened again in one tick: the siege is of slow speakers, not of many knocks.
 _AGAIN = 10
+# Associations that may wait for their answer at a time, without holding up the ones to be killed after them.
+_PENDING = 400
 # Closing a connection with this set sends a reset (RST).
 _RESET = struct.pack("ii", 1, 0)
 
@@ -48,13 +52,20 @@ class Siege(threading.Thread):
         return socket.create_connection(("127.0.0.1", self._port), _ANSWER_SECONDS, source_address=(ADDRESS, 0))
 
 
+@dataclass
+class _Open:
+    connection: socket.socket
+    # What is said when the listener has answered.
+    rest: tuple[bytes, ...]
+
+
 class Slow(Siege):
     """So many connections at a time that each say a few bytes and then one more now and then; lost ones come again.
 
     Args:
         connections: how many.
         beginnings: what they say at first, taken in turn; of several parts, the next follows an answer.
-        goes_on: whether another byte follows every half second.
+        goes_on: whether another byte follows every half second, once all parts are said.
     """
 
     def __init__(self, port: int, connections: int, beginnings: tuple[tuple[bytes, ...], ...], goes_on: bool) -> None:
@@ -62,7 +73,7 @@ class Slow(Siege):
         self._beginnings = cycle(beginnings)
         self._goes_on = goes_on
         self._wanted = connections
-        self._open: list[socket.socket] = []
+        self._open: list[_Open] = []
 
     def run(self) -> None:
         """Keep them open."""
@@ -75,39 +86,42 @@ class Slow(Siege):
             self._ended.wait(max(0.0, _TICK_SECONDS - (time.monotonic() - begin)))
         self.reached = len(self._open)
         for one in self._open:
-            one.close()
+            one.connection.close()
 
     def _fill(self, most: int) -> None:
         while len(self._open) < min(most, self._wanted) and not self._ended.is_set():
+            said, *rest = next(self._beginnings)
             try:
                 connection = self._connected()
-                *answered, last = next(self._beginnings)
-                for part in answered:
-                    connection.sendall(part)
-                    connection.recv(4096)
-                connection.sendall(last)
+                connection.sendall(said)
             except OSError:
                 # The listener has no room; it is tried again at the next tick.
                 return
             connection.setblocking(False)
-            self._open.append(connection)
+            self._open.append(_Open(connection, tuple(rest)))
 
-    def _lives(self, connection: socket.socket) -> bool:
+    def _lives(self, one: _Open) -> bool:
         try:
-            if self._goes_on:
-                connection.send(b"\0")
-            lives = connection.recv(4096) != b""
+            if self._goes_on and not one.rest:
+                one.connection.send(b"\0")
+            lives = one.connection.recv(4096) != b""
+            if lives and one.rest:
+                one.connection.sendall(one.rest[0])
+                one.rest = one.rest[1:]
         except BlockingIOError:
             return True
         except OSError:
             lives = False
         if not lives:
-            connection.close()
+            one.connection.close()
         return lives
 
 
 class Killing(Siege):
-    """So many associations a second, each cut off after another PDU of its course, or in the middle of one."""
+    """So many associations a second, each cut off after another PDU of its course, or in the middle of one.
+
+    They do not wait for each other: while the listener keeps one waiting, the next ones are begun in time.
+    """
 
     def __init__(self, port: int, per_second: int) -> None:
         super().__init__(port)
@@ -117,10 +131,12 @@ class Killing(Siege):
         """Open and cut off."""
         endings = cycle(_courses())
         begin = time.monotonic()
+        pool = ThreadPoolExecutor(_PENDING)
         for number in count():
             if self._ended.wait(max(0.0, begin + number * self._pause - time.monotonic())):
+                pool.shutdown(cancel_futures=True)
                 return
-            self._cut_off(next(endings))
+            pool.submit(self._cut_off, next(endings))
             self.reached = (number + 1) / (time.monotonic() - begin)
 
     def _cut_off(self, course: tuple[bytes, ...]) -> None:
