@@ -1,9 +1,10 @@
 """How much of its rate an honest sender keeps while others disturb the listener.
 
-Run it with `python -m benchmarks.besieged`. DCMTK's `dcmsend` sends the same images to a listener, alone and under each
-siege in turn; a rate under siege is compared with the rate alone of the same round. The besiegers run on the same
-machine, and what they take of its processors counts against us; how much that is, is measured beside the shares of the
-listener and of the senders. What the kernel does for them on the way is counted where it is done.
+Run it with `python -m benchmarks.besieged`. DCMTK's `dcmsend` sends the same images to a listener, under each siege in
+turn and alone before and after each; a rate under siege is compared with the mean of those two. The first sending of
+all does not count, and before each the disk may write what it still has. The besiegers run on the same machine, and
+what they take of its processors counts against us; how much that is, is measured beside the shares of the listener and
+of the senders. What the kernel does for them on the way is counted where it is done.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import psutil
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from scipy.stats import t
 
 from benchmarks.ingest import Load, load_of_the_machine, make_images, make_warming, send
 from benchmarks.record import Row, append_rows
@@ -54,7 +56,40 @@ class Measured:
     senders: float
 
 
-Found = dict[Load, dict[str, list[Measured]]]
+@dataclass(frozen=True)
+class Share:
+    """What share of its rate a sender keeps: the mean over all rounds and its 95 % confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.0%}" + (f" ({self.low:.0%} to {self.high:.0%})" if self.low < self.high else "")
+
+
+@dataclass
+class Found:
+    """What was measured under one siege, or under none, and what share of the rates around each was kept."""
+
+    measured: list[Measured]
+    kept: list[float]
+
+    def median(self, value: str) -> float:
+        """Of an attribute of `Measured`, over all."""
+        return statistics.median(float(getattr(one, value)) for one in self.measured)
+
+    @property
+    def share(self) -> Share:
+        """By Student's t distribution; without an interval after a single round."""
+        mean, rounds = statistics.mean(self.kept), len(self.kept)
+        if rounds < 2:
+            return Share(mean, mean, mean)
+        wide = float(t.ppf(0.975, rounds - 1)) * statistics.stdev(self.kept) / rounds**0.5
+        return Share(mean, mean - wide, mean + wide)
+
+
+Results = dict[Load, dict[str, Found]]
 
 
 @dataclass(frozen=True)
@@ -74,39 +109,70 @@ class _Seconds:
 
 
 @click.command()
-@click.option("--images", default=200, show_default=True, help="Images of 40 kB in one round; of 8 MB, a tenth of it.")
-@click.option(
-    "--rounds", default=4, show_default=True, help="Rounds; in each the sender is alone and under each siege."
-)
+@click.option("--small", default=1500, show_default=True, help="Images of 40 kB in one sending.")
+@click.option("--large", default=300, show_default=True, help="Images of 8 MB in one sending.")
+@click.option("--rounds", default=4, show_default=True, help="How often each siege is held.")
 @click.option("--connections", default=500, show_default=True, help="Idle or slow connections open at a time.")
 @click.option("--killed-per-second", default=50, show_default=True, help="Associations cut off in a second.")
 @click.option("--place", help="Folder for all files; the system's own for temporary files by default.")
 @click.option("--record/--no-record", default=True, show_default=True, help="Append to results/besieged.csv.")
-def main(images: int, rounds: int, connections: int, killed_per_second: int, place: str | None, record: bool) -> None:
-    """Send the same images alone and under each siege, and compare the rates of each round."""
+def main(
+    small: int, large: int, rounds: int, connections: int, killed_per_second: int, place: str | None, record: bool
+) -> None:
+    """Send the same images alone and under each siege, and compare each rate with those alone around it."""
     sieges: Sieges = {
         f"{connections} idle connections": lambda port: idle(port, connections),
         f"{connections} slow-loris connections": lambda port: slow_loris(port, connections),
         f"{killed_per_second} associations/s killed at every PDU": lambda port: killed(port, killed_per_second),
     }
-    loads = [Load("40 kB", 141, images, 4), Load("8 MB", 2048, max(4, images // 10), 4)]
-    found: Found = {}
+    loads = [
+        Load(name, side, count, 4) for name, side, count in (("40 kB", 141, small), ("8 MB", 2048, large)) if count
+    ]
+    results: Results = {}
     with tempfile.TemporaryDirectory(prefix="lungprint-besieged-", dir=place) as scratch, Progress() as progress:
-        task = progress.add_task("measuring", total=len(loads) * rounds * (len(sieges) + 1))
+        task = progress.add_task("measuring", total=len(loads) * (2 * rounds * len(sieges) + 2))
         for load in loads:
             warm = make_warming(Path(scratch), load.senders)
             files = make_images(Path(scratch) / f"side{load.side}", load)
-            found[load] = {name: [] for name in (ALONE, *sieges)}
-            turns = list(({ALONE: None} | sieges).items())
-            for number in range(rounds):
-                # What comes first finds the disk with less to do: each does in turn.
-                for name, siege in turns[number % len(turns) :] + turns[: number % len(turns)]:
-                    with tempfile.TemporaryDirectory(dir=scratch) as own:
-                        found[load][name].append(_measured(Path(own), load, files, warm, siege))
-                    progress.advance(task)
-    _show(found)
+            turns = _Turns(Path(scratch), load, files, warm, lambda: progress.advance(task))
+            results[load] = _hold(sieges, rounds, turns)
+    _show(results)
     if record:
-        Console().print(f"appended to {append_rows('besieged', _rows(found, rounds))}")
+        Console().print(f"appended to {append_rows('besieged', _rows(results, rounds))}")
+
+
+@dataclass(frozen=True)
+class _Turns:
+    """What is the same each time that a load is sent."""
+
+    scratch: Path
+    load: Load
+    files: list[Path]
+    warm: list[Path]
+    on_end: Callable[[], object]
+
+    def measure(self, siege: Callable[[int], Siege] | None) -> Measured:
+        """Send it once, under a siege or alone."""
+        os.sync()
+        with tempfile.TemporaryDirectory(dir=self.scratch) as own:
+            found = _measured(Path(own), self.load, self.files, self.warm, siege)
+        self.on_end()
+        return found
+
+
+def _hold(sieges: Sieges, rounds: int, turns: _Turns) -> dict[str, Found]:
+    """Measure under each siege, in another order in each round, and alone before the first and after each."""
+    found = {name: Found([], []) for name in (ALONE, *sieges)}
+    turns.measure(None)
+    alone = found[ALONE].measured
+    alone.append(turns.measure(None))
+    names = list(sieges)
+    for number in range(rounds):
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            found[name].measured.append(turns.measure(sieges[name]))
+            alone.append(turns.measure(None))
+            found[name].kept.append(found[name].measured[-1].rate * 2 / (alone[-2].rate + alone[-1].rate))
+    return found
 
 
 def _measured(
@@ -141,44 +207,39 @@ def _measured(
         listener.close()
 
 
-def _kept(results: dict[str, list[Measured]], name: str) -> float:
-    """Median over the rounds of the share of its rate that the sender keeps."""
-    return statistics.median(now.rate / alone.rate for now, alone in zip(results[name], results[ALONE], strict=True))
-
-
-def _median(results: list[Measured], value: str) -> float:
-    return statistics.median(float(getattr(one, value)) for one in results)
-
-
-def _show(found: Found) -> None:
+def _show(results: Results) -> None:
     table = Table(
-        title="Images a second of an honest sender, the share kept, and shares of the processors (medians by round)"
+        title="Images a second of an honest sender (median), share of its rate kept (mean, 95 %), processors (median)"
     )
     for column in ("sent", "besieged by", "reached", "images/s", "share kept", *PROCESSORS):
         table.add_column(column)
-    for load, results in found.items():
-        for name, measured in results.items():
-            force = "" if name == ALONE else f"{_median(measured, 'reached'):.0f}"
-            shares = [f"{_median(measured, who):.1%}" for who in PROCESSORS]
-            rate = f"{_median(measured, 'rate'):.1f}"
-            table.add_row(load.words, name, force, rate, f"{_kept(results, name):.0%}", *shares)
-    Console(width=170).print(table)
+    for load, found in results.items():
+        for name, one in found.items():
+            force = "" if name == ALONE else f"{one.median('reached'):.0f}"
+            shares = [f"{one.median(who):.1%}" for who in PROCESSORS]
+            kept = "" if name == ALONE else str(one.share)
+            table.add_row(load.words, name, force, f"{one.median('rate'):.1f}", kept, *shares)
+    Console(width=190).print(table)
     Console().print(f"load of the machine: {load_of_the_machine()}")
 
 
-def _rows(found: Found, rounds: int) -> list[Row]:
+def _rows(results: Results, rounds: int) -> list[Row]:
     rows: list[Row] = []
-    for load, results in found.items():
+    for load, found in results.items():
         conditions = f"{load.words}, {rounds} rounds; {load_of_the_machine()}"
-        for name, measured in results.items():
-            rows.append(Row("besieged", f"rate, {name}", _median(measured, "rate"), "images/s", conditions))
+
+        def add(measure: str, value: float, unit: str, conditions: str = conditions) -> None:
+            rows.append(Row("besieged", measure, value, unit, conditions))
+
+        for name, one in found.items():
+            add(f"rate, {name}", one.median("rate"), "images/s")
             for who in PROCESSORS:
-                share = _median(measured, who)
-                rows.append(Row("besieged", f"processors of the {who}, {name}", share, "ratio", conditions))
+                add(f"processors of the {who}, {name}", one.median(who), "ratio")
             if name != ALONE:
-                reached = _median(measured, "reached")
-                rows.append(Row("besieged", f"reached, {name}", reached, "connections, or associations/s", conditions))
-                rows.append(Row("besieged", f"share kept, {name}", _kept(results, name), "ratio", conditions))
+                add(f"reached, {name}", one.median("reached"), "connections, or associations/s")
+                add(f"share kept, {name}", one.share.mean, "ratio")
+                add(f"share kept, {name}, 95 % from", one.share.low, "ratio")
+                add(f"share kept, {name}, 95 % to", one.share.high, "ratio")
     return rows
 
 
