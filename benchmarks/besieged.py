@@ -4,7 +4,9 @@ Run it with `python -m benchmarks.besieged`. DCMTK's `dcmsend` sends the same im
 turn and alone before and after each; a rate under siege is compared with the mean of those two. The first sending of
 all does not count, and before each the disk may write what it still has. The besiegers run on the same machine, and
 what they take of its processors counts against us; how much that is, is measured beside the shares of the listener and
-of the senders. What the kernel does for them on the way is counted where it is done.
+of the senders, and of all else that runs on the machine, which is best nothing. What the kernel does for them on the
+way is counted where it is done. A disk whose speed changes hides what a siege costs: `--place` names another folder, in
+memory for one, where the processors alone count.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ ALONE = "alone"
 # Until all connections of a siege are open.
 SETTLE_SECONDS = 2.0
 
-PROCESSORS = ("besieger", "listener", "senders")
+PROCESSORS = ("besieger", "listener", "senders", "others")
 
 Sieges = dict[str, Callable[[int], Siege]]
 
@@ -46,7 +48,7 @@ class Measured:
 
     Attributes:
         rate: images a second. reached: how strong the siege was, 0 without one.
-        besieger, listener, senders: shares of all processors that each took meanwhile, 0 to 1.
+        besieger, listener, senders, others: shares of all processors that each took meanwhile, 0 to 1.
     """
 
     rate: float
@@ -54,6 +56,7 @@ class Measured:
     besieger: float
     listener: float
     senders: float
+    others: float
 
 
 @dataclass(frozen=True)
@@ -94,18 +97,25 @@ Results = dict[Load, dict[str, Found]]
 
 @dataclass(frozen=True)
 class _Seconds:
-    """Processor time so far: of this process, which besieges, of the listener's, and of senders that have ended."""
+    """Processor time so far: of this process, which besieges, of the listener's, of senders that have ended, of all."""
 
     besieger: float
     listener: float
     senders: float
+    everything: float
 
     @classmethod
     def now(cls, listener: int) -> _Seconds:
         process = psutil.Process(listener)
         times = [one.cpu_times() for one in (process, *process.children())]
         ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return cls(time.process_time(), sum(one.user + one.system for one in times), ended.ru_utime + ended.ru_stime)
+        machine = psutil.cpu_times()
+        return cls(
+            time.process_time(),
+            sum(one.user + one.system for one in times),
+            ended.ru_utime + ended.ru_stime,
+            sum(machine) - machine.idle - machine.iowait,
+        )
 
 
 @click.command()
@@ -138,7 +148,9 @@ def main(
             results[load] = _hold(sieges, rounds, turns)
     _show(results)
     if record:
-        Console().print(f"appended to {append_rows('besieged', _rows(results, rounds))}")
+        Console().print(
+            f"appended to {append_rows('besieged', _rows(results, rounds, Path(place or tempfile.gettempdir())))}"
+        )
 
 
 @dataclass(frozen=True)
@@ -196,20 +208,19 @@ def _measured(
             if besieger is not None:
                 besieger.end()
         processors = seconds * (os.cpu_count() or 1)
-        return Measured(
-            load.images / seconds,
-            0.0 if besieger is None else besieger.reached,
-            (after.besieger - before.besieger) / processors,
-            (after.listener - before.listener) / processors,
-            (after.senders - before.senders) / processors,
-        )
+        ours = [
+            (getattr(after, who) - getattr(before, who)) / processors for who in ("besieger", "listener", "senders")
+        ]
+        others = (after.everything - before.everything) / processors - sum(ours)
+        return Measured(load.images / seconds, 0.0 if besieger is None else besieger.reached, *ours, others)
     finally:
         listener.close()
 
 
 def _show(results: Results) -> None:
     table = Table(
-        title="Images a second of an honest sender (median), share of its rate kept (mean, 95 %), processors (median)"
+        title="Images a second of an honest sender (median, least, most), share of its rate kept (mean, 95 %), "
+        "and shares of the processors (median)"
     )
     for column in ("sent", "besieged by", "reached", "images/s", "share kept", *PROCESSORS):
         table.add_column(column)
@@ -218,15 +229,25 @@ def _show(results: Results) -> None:
             force = "" if name == ALONE else f"{one.median('reached'):.0f}"
             shares = [f"{one.median(who):.1%}" for who in PROCESSORS]
             kept = "" if name == ALONE else str(one.share)
-            table.add_row(load.words, name, force, f"{one.median('rate'):.1f}", kept, *shares)
-    Console(width=190).print(table)
+            table.add_row(load.words, name, force, _rates(one), kept, *shares)
+    Console(width=200).print(table)
     Console().print(f"load of the machine: {load_of_the_machine()}")
 
 
-def _rows(results: Results, rounds: int) -> list[Row]:
+def _file_system(place: Path) -> str:
+    mounted = {Path(one.mountpoint): one.fstype for one in psutil.disk_partitions(all=True)}
+    return next(mounted[above] for above in (place.resolve(), *place.resolve().parents) if above in mounted)
+
+
+def _rates(one: Found) -> str:
+    rates = [measured.rate for measured in one.measured]
+    return f"{statistics.median(rates):.1f} ({min(rates):.0f} to {max(rates):.0f})"
+
+
+def _rows(results: Results, rounds: int, place: Path) -> list[Row]:
     rows: list[Row] = []
     for load, found in results.items():
-        conditions = f"{load.words}, {rounds} rounds; {load_of_the_machine()}"
+        conditions = f"{load.words}, {rounds} rounds, on {_file_system(place)}; {load_of_the_machine()}"
 
         def add(measure: str, value: float, unit: str, conditions: str = conditions) -> None:
             rows.append(Row("besieged", measure, value, unit, conditions))
