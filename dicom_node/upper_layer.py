@@ -96,6 +96,9 @@ class ImageDul(DULServiceProvider):
         return super()._process_recv_primitive()
 
     def _is_transport_event(self) -> bool:
+        if not self.event_queue.empty():
+            # What has come decides whether more is read at all.
+            return False
         connection = self.socket
         state = self.state_machine.current_state
         if isinstance(connection, ImageSocket) and state == "Sta13":

@@ -354,9 +354,10 @@ def test_a_connection_too_many_over_tls_is_rejected_for_now(tmp_path: Path) -> N
         assert (answer.result, answer.result_source, answer.diagnostic) == (2, 3, 2)
 
 
-def test_who_begins_with_something_else_is_sent_away_at_once(sender: Sender) -> None:
-    with socket.create_connection(("127.0.0.1", sender.port), 20) as peer:
-        peer.sendall(struct.pack(">BxL", 4, 200_000))
+@pytest.mark.parametrize("more", [b"", bytes(3)], ids=["nothing more", "the beginning of more"])
+def test_who_begins_with_something_else_is_sent_away_at_once(sender: Sender, more: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", sender.port), 5) as peer:
+        peer.sendall(struct.pack(">BxL", 4, 200_000) + more)
         # An A-ABORT, long before the idle time is over.
         assert peer.recv(10)[:1] == b"\x07"
 
