@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from retrieval.networks.contrast import locally_standard, smoothed
 
 # Side of the squares in which structure is seen, in pixels.
 SIDE = 64
@@ -16,6 +17,7 @@ LEVELS = ((32, 2.5), (32, 1.5), (64, 2.0))
 STEPS = 8
 # Width of the neighbourhood whose brightness and contrast are taken out, in pixels.
 _LOCAL = 10.0
+_FLOOR = 0.05
 # How far images usually lie from the mean: log of both scales, radians, shares of half the side.
 _USUAL = (0.15, 0.15, 0.08, 0.15, 0.15)
 _HOLD = 0.02
@@ -157,19 +159,7 @@ def structure(images: Tensor) -> Tensor:
     small = images
     if images.shape[-2:] != (SIDE, SIDE):
         small = functional.interpolate(images, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
-    mean = smoothed(small, _LOCAL, "reflect")
-    deviation = (smoothed(small.square(), _LOCAL, "reflect") - mean.square()).clamp(min=1e-4).sqrt()
-    return (small - mean) / (deviation + 0.05)
-
-
-def smoothed(images: Tensor, width: float, beyond: str = "replicate") -> Tensor:
-    """Images (n, 1, h, w) under a Gaussian of this width in pixels."""
-    reach = math.ceil(2 * width)
-    away = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
-    bell = torch.exp(-0.5 * (away / width) ** 2)
-    bell = bell / bell.sum()
-    across = functional.conv2d(functional.pad(images, (reach, reach, 0, 0), beyond), bell[None, None, None])
-    return functional.conv2d(functional.pad(across, (0, 0, reach, reach), beyond), bell[None, None, :, None])
+    return locally_standard(small, _LOCAL, _FLOOR)
 
 
 def _seen(structures: Tensor, side: int, width: float) -> Tensor:

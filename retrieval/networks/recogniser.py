@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from retrieval.networks.atlas import Atlas, laid, laid_back, structure
 from retrieval.networks.attention_hash import AttentionHashNetwork, Outputs
+from retrieval.networks.contrast import as_grey, evened
 from retrieval.networks.input import resized
 from retrieval.networks.regional import RegionalNetwork
 
@@ -53,29 +54,50 @@ class Recogniser(nn.Module):
 
         The attention lies on the image as it was given, the feature maps on the mean chest.
         """
-        seen, outputs = self._whole(images)
+        poses = self._poses(images)
+        outputs = self._whole(images, poses)
         if self.regional is None:
             return outputs
         options = self.regional.options
+        seen = resized(framed(images, poses, options.contrast), options.size)
         parts = [
-            math.sqrt(options.share) * self.regional(resized(seen, options.size)),
+            math.sqrt(options.share) * self.regional(seen),
             math.sqrt(1 - options.share) * outputs.embedding,
         ]
         return outputs._replace(embedding=functional.normalize(torch.cat(parts, dim=1), dim=1))
 
     def without_regional(self, images: Tensor) -> Outputs:
         """The same without the regional network: the embedding is the last part alone."""
-        return self._whole(images)[1]
+        return self._whole(images, self._poses(images))
 
-    def _whole(self, images: Tensor) -> tuple[Tensor, Outputs]:
-        """Images as the networks see them, and what the attention-hash network gives."""
+    def _poses(self, images: Tensor) -> Tensor | None:
         if self.atlas is None:
-            outputs: Outputs = self.whole(resized(images, self.size))
-            return images, outputs
+            return None
         # In float32: registration solves for changes that are smaller than what bfloat16 rounds away.
         with torch.autocast(images.device.type, enabled=False):
-            poses = self.atlas.poses(structure(images.float()))
-            seen = laid(images.float(), poses)
-        outputs = self.whole(resized(seen, self.size))
+            return self.atlas.poses(structure(images.float()))
+
+    def _whole(self, images: Tensor, poses: Tensor | None) -> Outputs:
+        outputs: Outputs = self.whole(resized(framed(images, poses), self.size))
+        if poses is None:
+            return outputs
         attention = laid_back(outputs.attention.float().unsqueeze(1), poses).squeeze(1)
-        return seen, outputs._replace(attention=attention)
+        return outputs._replace(attention=attention)
+
+
+def framed(images: Tensor, poses: Tensor | None, contrast: float = 0.0) -> Tensor:
+    """Images as a network sees them, before it resizes them.
+
+    Args:
+        images: float (n, 1, h, h), grey in [0, 1]. poses: where the mean chest lies in them, float32 (n, 5); they stay
+            as they lie if None. contrast: see `RegionalOptions`; it is made even before an image is moved, so that no
+            edge that comes with moving counts.
+
+    Returns:
+        The same shape, in [0, 1]; beyond an image's edges 0, or with even contrast a middle grey.
+    """
+    with torch.autocast(images.device.type, enabled=False):
+        seen = evened(images.float(), contrast) if contrast else images
+        if poses is not None:
+            seen = laid(seen.float(), poses)
+        return as_grey(seen) if contrast else seen

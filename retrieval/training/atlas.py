@@ -14,6 +14,7 @@ from torch import Tensor
 from retrieval.errors import ManifestInvalid
 from retrieval.networks.atlas import Atlas, laid, structure
 from retrieval.networks.input import network_input
+from retrieval.networks.recogniser import framed
 
 ROUNDS = 4
 _BATCH = 64
@@ -51,18 +52,21 @@ def fit_atlas(images: npt.NDArray[np.uint8], kinds: npt.NDArray[np.str_]) -> Atl
     return atlas
 
 
-def laid_images(atlas: Atlas | None, images: npt.NDArray[np.uint8], name: str) -> npt.NDArray[np.uint8]:
-    """Prepared images uint8 (n, h, w), each laid onto the mean chest; as they are if there is no atlas.
+def laid_images(
+    atlas: Atlas | None, images: npt.NDArray[np.uint8], name: str, contrast: float = 0.0
+) -> npt.NDArray[np.uint8]:
+    """Prepared images uint8 (n, h, w), each laid onto the mean chest; as they lie if there is no atlas.
 
     Args:
-        name: what they are, for the progress bar.
+        name: what they are, for the progress bar. contrast: see `framed`.
     """
-    if atlas is None or not len(images):
+    if (atlas is None and not contrast) or not len(images):
         return images
     laid_ = np.empty(images.shape, np.uint8)
     with torch.inference_mode():
         for start in track(range(0, len(images), _BATCH), description=f"laying {name}", console=_PROGRESS):
-            part = atlas(_square(images[start : start + _BATCH]))
+            part = _square(images[start : start + _BATCH])
+            part = framed(part, None if atlas is None else atlas.poses(structure(part)), contrast)
             laid_[start : start + _BATCH] = (255 * part[:, 0]).round().to(torch.uint8).numpy()
     return laid_
 

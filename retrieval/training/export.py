@@ -139,7 +139,7 @@ def _regional(
             "The regional network needs a trunk to start from: give --backbone-weights, or start from a weight file "
             "that has one."
         )
-    images = laid_images(atlas, prepared_images(train, cache), "training images")
+    images = laid_images(atlas, prepared_images(train, cache), "training images", config.regional.contrast)
     return fit_regional(config.regional, whole, trunk, train, images, config.seed)
 
 
@@ -185,7 +185,7 @@ def _regional_card(config: TrainingConfig) -> tuple[str, ...]:
         "[regional]",
         f'backbone = "{options.backbone}"',
         f"stages = {list(options.stages)}",
-        *(f"{key} = {getattr(options, key)}" for key in ("regions", "window", "dim", "size", "share")),
+        *(f"{key} = {getattr(options, key)}" for key in ("regions", "window", "dim", "size", "contrast", "share")),
         "",
     )
 

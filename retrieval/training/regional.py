@@ -49,7 +49,8 @@ def fit_regional(
         trained: network of the run; its backbone gives the trunk its `trained_share`.
         source: what the trunk starts from: torchvision weights of the backbone, or a weight file with a regional
             network.
-        rows, images: of training patients, uint8 (n, h, w), prepared and laid onto the mean chest, if there is one.
+        rows, images: of training patients, uint8 (n, h, w), prepared and framed as it sees them, see
+            `laid_images`.
         seed: of the choice among patients with one image.
 
     Returns:

@@ -8,6 +8,7 @@ import torch
 from retrieval.errors import ConfigInvalid
 from retrieval.networks import AttentionHashNetwork, Backbone, Outputs, Recogniser, RegionalNetwork
 from retrieval.networks.atlas import Atlas, laid, structure
+from retrieval.networks.recogniser import framed
 from retrieval.regional_options import RegionalOptions
 
 OPTIONS = RegionalOptions(backbone="squeezenet1_1", stages=(2, 5), regions=3, dim=24, size=64)
@@ -35,9 +36,53 @@ def test_grey_input_is_normalised_as_the_trunk_expects() -> None:
     assert torch.allclose(seen[0][0, :, 0, 0], torch.tensor([1.0, 1.6, 0.3]))
 
 
+@pytest.mark.parametrize("aligned", [True, False])
+def test_with_even_contrast_the_regional_network_is_blind_to_exposure(
+    aligned: bool, recogniser: Recogniser, chest_and_moved: torch.Tensor
+) -> None:
+    image = chest_and_moved[:1]
+    pair = torch.cat([image, 0.5 * image + 0.3])
+    atlas = Atlas()
+    atlas.mean_chest.copy_(structure(image))
+    apart = {}
+    for contrast in (0.0, 0.05):
+        network = RegionalNetwork(replace(OPTIONS, contrast=contrast))
+        seen: list[torch.Tensor] = []
+        network.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(inputs[0]))
+        with torch.inference_mode():
+            Recogniser(recogniser.whole, 96, network, atlas if aligned else None).eval()(pair)
+        assert seen[0].shape == (2, 1, 64, 64) and seen[0].min() >= 0 and seen[0].max() <= 1
+        apart[contrast] = float((seen[0][0] - seen[0][1]).abs().mean() / seen[0][0].std())
+    assert apart[0.05] < 0.25 * apart[0.0]
+
+
+def test_even_contrast_is_not_for_the_whole_network(recogniser: Recogniser, chest_and_moved: torch.Tensor) -> None:
+    embeddings = []
+    for contrast in (0.0, 0.05):
+        regional = RegionalNetwork(replace(OPTIONS, contrast=contrast))
+        with torch.inference_mode():
+            embeddings.append(Recogniser(recogniser.whole, 96, regional).eval()(chest_and_moved).embedding[:, 24:])
+    assert torch.equal(*embeddings)
+
+
+def test_what_lies_beyond_an_image_is_a_middle_grey_if_contrast_is_even(chest_and_moved: torch.Tensor) -> None:
+    far = torch.tensor([[0.0, 0.0, 0.0, 0.5, 0.0]]).expand(2, 5)
+    assert (framed(chest_and_moved, far)[..., -10:] == 0).all()
+    assert (framed(chest_and_moved, far, 0.05)[..., -10:] == 0.5).all()
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("stages", ()), ("stages", (0, 4)), ("stages", (4, 2)), ("stages", (4, 4)), ("dim", 0), ("size", 0)],
+    [
+        ("contrast", -0.1),
+        ("contrast", 0.25),
+        ("stages", ()),
+        ("stages", (0, 4)),
+        ("stages", (4, 2)),
+        ("stages", (4, 4)),
+        ("dim", 0),
+        ("size", 0),
+    ],
 )
 def test_options_out_of_range_are_refused(key: str, value: object) -> None:
     with pytest.raises(ConfigInvalid, match=key):

@@ -7,7 +7,9 @@ import torch
 from retrieval import phantom
 from retrieval.errors import ManifestInvalid
 from retrieval.networks.atlas import Atlas, laid, structure
-from retrieval.training.atlas import fit_atlas
+from retrieval.networks.input import network_input
+from retrieval.networks.recogniser import framed
+from retrieval.training.atlas import fit_atlas, laid_images
 
 
 def moved_chests(count: int, seed: int) -> np.ndarray:
@@ -46,3 +48,19 @@ def test_each_kind_counts_alike_however_many_images_it_has() -> None:
 def test_no_images_are_refused() -> None:
     with pytest.raises(ManifestInvalid, match="no training images"):
         fit_atlas(np.empty((0, 96, 96), np.uint8), np.empty(0, str))
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("contrast", [0.0, 0.05])
+def test_what_is_fitted_on_is_what_the_networks_see(aligned: bool, contrast: float) -> None:
+    images = moved_chests(3, 5)
+    atlas = Atlas()
+    atlas.mean_chest.copy_(structure(torch.from_numpy(images[:1])[:, None].float() / 255))
+    batch = network_input(torch.from_numpy(images), 96)
+    with torch.inference_mode():
+        poses = atlas.poses(structure(batch)) if aligned else None
+        seen = framed(batch, poses, contrast)[:, 0].numpy()
+    found = laid_images(atlas if aligned else None, images, "images", contrast)
+    assert found.dtype == np.uint8
+    assert np.abs(found / 255 - seen).max() < 0.003
+    assert np.array_equal(found, images) == (not aligned and not contrast)

@@ -56,3 +56,17 @@ def test_what_sets_kinds_apart_tells_nobody_from_others() -> None:
     centre, directions = discriminant(features, patients, kinds, 2)
     assert np.allclose(centre, means.mean(axis=0))
     assert np.allclose((means[1] - means[0]) @ directions, 0, atol=1e-9)
+
+
+def test_kinds_whose_persons_differ_in_other_places_need_directions_for_both() -> None:
+    quiet = np.array([1.0, 1.0, 0.02, 0.02])
+    features, patients = people(60, 4)
+    features, still = features * quiet, np.zeros_like(features)
+    both = np.concatenate([np.hstack([features, still]), np.hstack([still, features])])
+    kinds = np.repeat(["adult", "child"], len(features))
+    centre, directions = discriminant(both, np.concatenate([patients, patients + 100]), kinds, 4)
+    fresh, theirs = people(20, 4, seed=1)
+    fresh, still = fresh * quiet, np.zeros_like(fresh)
+    for seen in (np.hstack([fresh, still]), np.hstack([still, fresh])):
+        found = (seen - centre) @ directions
+        assert nearest_is_same(found, theirs) > nearest_is_same(found[:, :2], theirs) + 0.1
