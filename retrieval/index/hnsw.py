@@ -14,6 +14,7 @@ from retrieval.errors import SnapshotInvalid
 from retrieval.index.base import Candidates, best, checked_ids, direction, lengths
 from retrieval.index.growing import grown
 from retrieval.index.id_map import MISSING, IdMap
+from retrieval.large_pages import use_large_pages
 
 # Nearer than this, two embeddings are one node: hundreds of equal nodes link only to each other, and cut others off.
 SAME_NODE = 1e-6
@@ -28,9 +29,9 @@ _GROWTH = 1.25
 class HnswOptions:
     """Links of a node, and the width of the search while building and while querying."""
 
-    m: int = 24
+    m: int = 28
     ef_construction: int = 200
-    ef_search: int = 200
+    ef_search: int = 300
 
 
 class HnswIndex:
@@ -133,6 +134,7 @@ class HnswIndex:
         self._clear()
         self._graph, self._nodes, self._deleted = graph, total, total - len(live)
         self._graph.set_num_threads(1)
+        use_large_pages()
         self._first = np.full(graph.get_max_elements(), -1, np.int64)
         self._join(ids, nodes)
 
@@ -147,6 +149,7 @@ class HnswIndex:
         if nodes > capacity:
             # hnswlib takes a hundred bytes for a place, whether it is used or not.
             self._graph.resize_index(max(nodes, int(_GROWTH * capacity)))
+            use_large_pages()
         self._first = grown(self._first, self._graph.get_max_elements(), fill=-1)
 
     def _add_block(self, ids: NDArray[np.int64], vectors: NDArray[np.float32], threads: int) -> None:

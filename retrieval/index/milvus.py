@@ -38,9 +38,9 @@ class MilvusOptions:
     url: str
     collection: str
     token: str = ""
-    m: int = 24
+    m: int = 28
     ef_construction: int = 200
-    ef_search: int = 200
+    ef_search: int = 300
 
 
 class MilvusIndex:
