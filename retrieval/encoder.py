@@ -27,7 +27,7 @@ class Encodings:
 
     Attributes:
         embedding: float32 (n, dim), L2-normalised. code: uint8 (n, bits/8), see `retrieval.codes`.
-        attention: float32 (n, h, w) in [0, 1], 1 where the local branch looks hardest.
+        attention: float32 (n, h, w) in [0, 1], 1 where the person is read most, see `Recogniser`.
         gate: whether each image may be matched at all.
     """
 

@@ -14,6 +14,9 @@ from retrieval.networks.contrast import as_grey, evened
 from retrieval.networks.input import resized
 from retrieval.networks.regional import RegionalNetwork
 
+# Side of the map that says where in an image its person is read.
+_MAP_SIDE = 20
+
 
 class Recogniser(nn.Module):
     """An attention-hash network, and beside it a regional network if there is one.
@@ -52,19 +55,24 @@ class Recogniser(nn.Module):
     def forward(self, images: Tensor) -> Outputs:
         """Encode images: float (n, 1, h, w), grey in [0, 1]; each network resizes them as it needs.
 
-        The attention lies on the image as it was given, the feature maps on the mean chest.
+        With a regional network, the attention, in [0, 1], says which places its part of the embedding comes from, 1 the
+        most; without one it is that of the hash code. It lies on the image as it was given, the feature maps on the
+        mean chest.
         """
         poses = self._poses(images)
         outputs = self._whole(images, poses)
         if self.regional is None:
             return outputs
         options = self.regional.options
-        seen = resized(framed(images, poses, options.contrast), options.size)
+        regional = self.regional(resized(framed(images, poses, options.contrast), options.size))
         parts = [
-            math.sqrt(options.share) * self.regional(seen),
+            math.sqrt(options.share) * regional.embedding,
             math.sqrt(1 - options.share) * outputs.embedding,
         ]
-        return outputs._replace(embedding=functional.normalize(torch.cat(parts, dim=1), dim=1))
+        embedding = functional.normalize(torch.cat(parts, dim=1), dim=1)
+        places = self.regional.pool.spread(regional.shares.clamp(min=0.0), _MAP_SIDE)
+        places = places / places.amax(dim=(1, 2), keepdim=True).clamp(min=1e-12)
+        return outputs._replace(embedding=embedding, attention=_on_image(places, poses))
 
     def without_regional(self, images: Tensor) -> Outputs:
         """The same without the regional network: the embedding is the last part alone."""
@@ -79,10 +87,12 @@ class Recogniser(nn.Module):
 
     def _whole(self, images: Tensor, poses: Tensor | None) -> Outputs:
         outputs: Outputs = self.whole(resized(framed(images, poses), self.size))
-        if poses is None:
-            return outputs
-        attention = laid_back(outputs.attention.float().unsqueeze(1), poses).squeeze(1)
-        return outputs._replace(attention=attention)
+        return outputs._replace(attention=_on_image(outputs.attention, poses))
+
+
+def _on_image(maps: Tensor, poses: Tensor | None) -> Tensor:
+    """Maps (n, h, w) of images as the networks see them, as they lie on the images that were given."""
+    return maps if poses is None else laid_back(maps.float().unsqueeze(1), poses).squeeze(1)
 
 
 def framed(images: Tensor, poses: Tensor | None, contrast: float = 0.0) -> Tensor:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from retrieval.networks.backbone import Backbone
 from retrieval.networks.regions import RegionPool
@@ -42,6 +42,17 @@ class Trunk(nn.ModuleList):
         return found
 
 
+class Regional(NamedTuple):
+    """What the regional network gives for n images.
+
+    embedding: float32 (n, dim), L2-normalised. shares: float32 (n, regions, regions), how much of the embedding each
+    region brings; they sum to 1, and one that speaks against the others is negative.
+    """
+
+    embedding: Tensor
+    shares: Tensor
+
+
 class RegionalNetwork(nn.Module):
     """First stages of a backbone, means over overlapping regions of their maps, and one linear layer.
 
@@ -58,6 +69,7 @@ class RegionalNetwork(nn.Module):
 
     mean: Tensor
     std: Tensor
+    usual: Tensor
 
     def __init__(
         self,
@@ -71,13 +83,25 @@ class RegionalNetwork(nn.Module):
         self.register_buffer("std", torch.tensor(list(std)).view(1, 3, 1, 1), persistent=False)
         self.trunk = Trunk(Backbone(options.backbone, split=options.stages[-1]).shallow, options.stages)
         self.pool = RegionPool(options.regions, options.window)
-        self.identity = nn.Linear(self.trunk.channels() * options.regions**2, options.dim)
+        width = self.trunk.channels() * options.regions**2
+        # What is usual of all chests is taken off before: it belongs to nobody, and to no region.
+        self.register_buffer("usual", torch.zeros(width))
+        self.identity = nn.Linear(width, options.dim, bias=False)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Embed images float (n, 1, h, w), grey in [0, 1]: float32 (n, dim), L2-normalised."""
+    def forward(self, images: Tensor) -> Regional:
+        """Embed images float (n, 1, h, w), grey in [0, 1].
+
+        The layer is linear, so a region's share is exact: what it adds to the embedding, along the embedding, over the
+        embedding's length. For the cosine with another image of the person it says where it comes from.
+        """
         features = self.features(images)
         with torch.autocast(images.device.type, enabled=False):
-            return functional.normalize(self.identity(features), dim=1)
+            unusual = features - self.usual
+            found = self.identity(unusual)
+            length = found.norm(dim=1, keepdim=True).clamp(min=1e-12)
+            along = unusual * ((found / length**2) @ self.identity.weight)
+            side = self.options.regions
+            return Regional(found / length, along.view(len(found), -1, side, side).sum(dim=1))
 
     def features(self, images: Tensor) -> Tensor:
         """What the linear layer is given: float32 (n, channels·regions²), with the channels of all maps read out."""

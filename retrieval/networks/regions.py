@@ -36,6 +36,12 @@ class RegionPool(nn.Module):
             columns = self._shares(maps.shape[3], maps.device)
             return torch.einsum("gh,nchw,kw->ncgk", rows, maps.float(), columns).flatten(1)
 
+    def spread(self, values: Tensor, side: int) -> Tensor:
+        """What belongs to each region, (n, regions, regions), spread evenly over it: (n, side, side), the same sum."""
+        with torch.autocast(values.device.type, enabled=False):
+            shares = self._shares(side, values.device)
+            return torch.einsum("gh,ngk,kw->nhw", shares, values.float(), shares)
+
     def _shares(self, side: int, device: torch.device) -> Tensor:
         """How much each line counts in each region: float32 (regions, side), rows sum to 1; lines cut count partly."""
         starts = torch.linspace(0, side * (1 - self.window), self.regions, device=device)[:, None]

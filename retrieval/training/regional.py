@@ -74,11 +74,9 @@ def fit_regional(
     features = regional_features(network, images[chosen])
     centre, directions = discriminant(features, patients, kinds[chosen], config.dim)
     with torch.no_grad():
+        network.usual.copy_(torch.from_numpy(centre))
         network.identity.weight.zero_()
-        network.identity.bias.zero_()
-        found = directions.shape[1]
-        network.identity.weight[:found] = torch.from_numpy(directions.T).float()
-        network.identity.bias[:found] = torch.from_numpy(-centre @ directions).float()
+        network.identity.weight[: directions.shape[1]] = torch.from_numpy(directions.T).float()
     return network.eval()
 
 

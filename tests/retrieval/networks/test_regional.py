@@ -9,6 +9,7 @@ from retrieval.errors import ConfigInvalid
 from retrieval.networks import AttentionHashNetwork, Backbone, Outputs, Recogniser, RegionalNetwork
 from retrieval.networks.atlas import Atlas, laid, structure
 from retrieval.networks.recogniser import framed
+from retrieval.networks.regional import Regional
 from retrieval.regional_options import RegionalOptions
 
 OPTIONS = RegionalOptions(backbone="squeezenet1_1", stages=(2, 5), regions=3, dim=24, size=64)
@@ -23,7 +24,7 @@ def recogniser() -> Recogniser:
 
 def test_embedding_has_the_length_that_was_asked_for() -> None:
     network = RegionalNetwork(OPTIONS).eval()
-    embedding = network(torch.rand(2, 1, 64, 64))
+    embedding = network(torch.rand(2, 1, 64, 64)).embedding
     assert embedding.shape == (2, 24)
     assert torch.allclose(embedding.norm(dim=1), torch.ones(2))
 
@@ -62,7 +63,7 @@ def test_even_contrast_is_not_for_the_whole_network(recogniser: Recogniser, ches
         regional = RegionalNetwork(replace(OPTIONS, contrast=contrast))
         with torch.inference_mode():
             embeddings.append(Recogniser(recogniser.whole, 96, regional).eval()(chest_and_moved).embedding[:, 24:])
-    assert torch.equal(*embeddings)
+    assert torch.allclose(*embeddings, atol=1e-6)
 
 
 def test_what_lies_beyond_an_image_is_a_middle_grey_if_contrast_is_even(chest_and_moved: torch.Tensor) -> None:
@@ -103,6 +104,39 @@ def test_maps_of_all_stages_asked_for_are_read_out_in_one_pass() -> None:
         expected = torch.cat([network.features(images) for network in single], dim=1)
         assert torch.equal(both.features(images), expected)
     assert both.identity.in_features == expected.shape[1]
+
+
+def test_the_share_of_a_region_is_what_the_embedding_loses_without_it() -> None:
+    torch.manual_seed(0)
+    network = RegionalNetwork(OPTIONS).eval()
+    network.usual.copy_(torch.rand_like(network.usual))
+    images = torch.rand(2, 1, 64, 64)
+    with torch.inference_mode():
+        embedding, shares = network(images)
+        features = network.features(images)
+        whole = network.identity(features - network.usual)
+        without = features.view(2, -1, 3, 3).clone()
+        without[:, :, 2, 1] = network.usual.view(-1, 3, 3)[:, 2, 1]
+        left = network.identity(without.flatten(1) - network.usual)
+    lost = ((whole - left) * embedding).sum(dim=1) / whole.norm(dim=1)
+    assert torch.allclose(shares[:, 2, 1], lost, atol=1e-5)
+    assert torch.allclose(shares.sum(dim=(1, 2)), torch.ones(2), atol=1e-5)
+
+
+def test_the_attention_is_hottest_where_the_embedding_comes_from(
+    recogniser: Recogniser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert recogniser.regional is not None
+    shares = torch.zeros(2, 3, 3)
+    shares[0, 0, 2], shares[0, 1, 1] = 1.5, -0.5
+    shares[1, 2, 1] = 1.0
+    monkeypatch.setattr(recogniser.regional, "forward", lambda images: Regional(torch.ones(len(images), 24), shares))
+    with torch.inference_mode():
+        attention = recogniser(torch.rand(2, 1, 96, 96)).attention
+    assert attention.amin() == 0.0 and attention.amax(dim=(1, 2)).tolist() == [1.0, 1.0]
+    rows, columns = attention.shape[1:]
+    assert attention[0, 0, columns - 1] == 1.0 and attention[0, rows // 2, columns // 4] == 0.0
+    assert attention[1, rows - 1, columns // 2] == 1.0 and attention[1, 0].amax() == 0.0
 
 
 def test_the_parts_count_as_the_options_say() -> None:

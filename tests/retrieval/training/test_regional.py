@@ -52,7 +52,7 @@ def test_people_not_learned_from_are_told_apart(trunk: Path, trained: AttentionH
     network = fit_regional(CONFIG, trained, trunk, *exams(0), seed=1)
     rows, images = exams(7)
     with torch.inference_mode():
-        embedding = network(torch.from_numpy(images).unsqueeze(1).float() / 255).numpy()
+        embedding = network(torch.from_numpy(images).unsqueeze(1).float() / 255).embedding.numpy()
     similarity = embedding @ embedding.T
     np.fill_diagonal(similarity, -2)
     number = np.arange(len(rows)) // EXAMS
