@@ -29,11 +29,13 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.crowd import DIM, Population, population
-from benchmarks.engines import ENGINES, FAISS, GROUPS, OURS, K, Measured, ask, build, median_milliseconds, place
+from benchmarks.engines import FAISS, GROUPS, OURS, K, Measured, ask, build, median_milliseconds, place
 from benchmarks.record import Row, append_rows
 from benchmarks.restart import RERANKED, fill_archive, started
 from config.settings import load_settings
 from retrieval.index.hamming import CodeTable
+
+Groups = tuple[tuple[str, ...], ...]
 
 PROBES = 500
 RECALL = 0.98
@@ -63,10 +65,18 @@ class Bar:
 @click.option("--seed", default=0, show_default=True, help="Of the crowd.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Folder for all that is built, used again where it is.")
 @click.option("--only-build", is_flag=True, help="Build what --keep lacks, and measure another time.")
+@click.option("--alone", is_flag=True, help="Leave out faiss's graph, which takes as long to build as ours.")
 @click.option("--only-scans", is_flag=True, help="Measure the Hamming scans alone; no graph is needed.")
 @click.option("--record/--no-record", default=True, show_default=True, help="Append to results/index.csv.")
 def main(
-    images: int, million: bool, seed: int, keep: Path | None, only_build: bool, only_scans: bool, record: bool
+    images: int,
+    million: bool,
+    seed: int,
+    keep: Path | None,
+    only_build: bool,
+    alone: bool,
+    only_scans: bool,
+    record: bool,
 ) -> None:
     """Build every index over one crowd, ask the same questions, and hold the answers against exact search."""
     for size in (images, 1_000_000) if million else (images,):
@@ -76,10 +86,11 @@ def main(
                 append_rows("index", rows)
             continue
         with _folder(keep, size, seed) as folder:
-            _prepare(folder, size, seed)
+            groups = tuple(tuple(name for name in group if not (alone and name == FAISS)) for group in GROUPS)
+            _prepare(folder, size, seed, groups)
             if only_build:
                 continue
-            rows = list(_measure(folder, size))
+            rows = list(_measure(folder, size, groups))
         if record:
             append_rows("index", rows)
 
@@ -95,12 +106,12 @@ def _folder(keep: Path | None, size: int, seed: int) -> Iterator[Path]:
         yield folder
 
 
-def _prepare(folder: Path, size: int, seed: int) -> None:
+def _prepare(folder: Path, size: int, seed: int, groups: Groups) -> None:
     """Draw, build and file what is not there yet."""
     if not (folder / "nearest.npy").exists():
         _write(folder, population(size, PROBES, seed))
     options = load_settings(folder, environ={}).index
-    for name in track(ENGINES, "building", transient=True):
+    for name in track([name for group in groups for name in group], "building", transient=True):
         build(name, folder, options)
     if not (folder / "data" / "index").exists():
         # What a run that was ended has filed of it is of no use.
@@ -127,11 +138,11 @@ def _bars_of_scans(scans: Sequence[tuple[str, float]]) -> list[Bar]:
     return [Bar(f"Hamming scan / faiss BinaryFlat, {name}", a / b, 1.5, "ratio") for name, a, b in _paired(scans)]
 
 
-def _measure(folder: Path, size: int) -> Iterator[Row]:
+def _measure(folder: Path, size: int, groups: Groups) -> Iterator[Row]:
     conditions = _conditions(size)
     options = load_settings(folder, environ={}).index
     engines: dict[str, Measured] = {}
-    for group in track(GROUPS, "asking", transient=True):
+    for group in track(groups, "asking", transient=True):
         points = ask(group, folder, options)
         engines |= {name: Measured(name, build(name, folder, options), points[name]) for name in group}
     for engine in engines.values():
@@ -143,12 +154,15 @@ def _measure(folder: Path, size: int) -> Iterator[Row]:
     yield Row("index", "memory of index, persons, codes and keys", start.memory / 2**20, "MiB", conditions)
     yield Row("index", f"codes of {RERANKED} candidates fetched and ranked", start.rerank_ms, "ms", conditions)
     yield Row("index", "candidates of a probe, re-rank included", start.candidates_ms, "ms", conditions)
-    ours, theirs = engines[OURS].at_recall(RECALL), engines[FAISS].at_recall(RECALL)
+    beside = []
+    if FAISS in engines:
+        ratio = _ratio(engines[OURS].at_recall(RECALL), engines[FAISS].at_recall(RECALL))
+        beside = [Bar(f"{OURS} / {FAISS}, query at recall {RECALL}", ratio, 1.0, "ratio")]
     raw = size * DIM * 4
     chosen = next(point for point in engines[OURS].points if point.width == options.ef_search)
     bars = [
         Bar(f"recall@{K} of {OURS}, ef_search {options.ef_search}", chosen.recall, RECALL, "share", at_least=True),
-        Bar(f"{OURS} / {FAISS}, query at recall {RECALL}", _ratio(ours, theirs), 1.0, "ratio"),
+        *beside,
         Bar(f"re-rank of {RERANKED} candidates", start.rerank_ms, 0.1, "ms"),
         *_bars_of_scans(scans),
         Bar("restart to first answer", start.seconds, 30.0, "s"),
