@@ -14,9 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from config.errors import LungprintError
-from dicom_node.doorway import Doorway, NoRoom
-from dicom_node.pace import Pace
-from dicom_node.way_in import Caller, NotYet
+from dicom_node.doorway import Caller, Doorway, NoRoom
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +22,6 @@ logger = logging.getLogger(__name__)
 _STEADY_SECONDS = 5.0
 _PAUSE_SECONDS = 0.5
 _LONGEST_MESSAGE = 256
-_RELEASED, _BROKEN = "released", "broken"
 
 Work = Callable[["Channel"], None]
 
@@ -46,10 +43,10 @@ class Channel:
         host, port, door = message.decode().split()
         return socket.socket(fileno=files[0]), Caller(host, int(port), int(door))
 
-    def say_ended(self, host: str, released: bool) -> None:
-        """Tell that a connection from this address has ended, and whether its association was released."""
+    def say_ended(self, host: str) -> None:
+        """Tell that a connection from this address has ended."""
         try:
-            self._line.send(f"{host} {_RELEASED if released else _BROKEN}".encode())
+            self._line.send(host.encode())
         except OSError as error:
             # The other side has gone, and this process is about to end.
             logger.debug("Nobody counts connections any more (%s).", type(error).__name__)
@@ -102,7 +99,6 @@ class Crew:
         self._shares = shares
         self._work = work
         self._on_death = on_death
-        self._pace = Pace()
         self._hands: list[_Hand] = []
         for _ in range(count):
             self._start()
@@ -111,28 +107,21 @@ class Crew:
         """Give a connection to the process with the fewest of its owner's; among those, with the fewest; then in turn.
 
         So one peer's associations work side by side, whatever others have open, and what comes and goes all the time
-        burdens no process more than another. While others have connections open, whose are broken off again and again
-        has to wait, see `Pace`; with nobody else to serve there is no reason to.
+        burdens no process more than another.
 
         Raises:
             NoRoom: more are open than may be, of its owner or in all.
-            NotYet: it is its owner's turn later.
             OSError: it could not be given.
         """
         owner = self._shares.owner(caller.host)
-        everyones = sum(hand.open.total() for hand in self._hands)
-        its_own = sum(hand.open[owner] for hand in self._hands)
-        if everyones >= self._shares.most:
+        if sum(hand.open.total() for hand in self._hands) >= self._shares.most:
             raise NoRoom("more connections are open in all than may be.")
-        if its_own >= self._shares.most_of(owner):
+        if sum(hand.open[owner] for hand in self._hands) >= self._shares.most_of(owner):
             raise NoRoom("more connections are open from its address than may be.")
-        if everyones > its_own and (seconds := self._pace.wait(owner)):
-            raise NotYet(owner, seconds)
         hand = min(self._hands, key=lambda one: (one.open[owner], one.open.total(), one.given))
         message = f"{caller.host} {caller.port} {caller.door}".encode()
         socket.send_fds(hand.line, [message], [connection.fileno()])
         hand.open[owner] += 1
-        self._pace.let_in(owner)
         hand.given = time.monotonic()
         connection.close()
 
@@ -179,11 +168,7 @@ class Crew:
         except OSError:
             heard = b""
         if heard:
-            host, how = heard.decode().split()
-            owner = self._shares.owner(host)
-            hand.open[owner] -= 1
-            if how == _RELEASED:
-                self._pace.released(owner)
+            hand.open[self._shares.owner(heard.decode())] -= 1
             return
         self._doorway.forget(hand.line.fileno())
         self._hands.remove(hand)

@@ -8,18 +8,18 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import takewhile
 
 from config.errors import ConfigurationError, LungprintError
 from dicom_node.tls import Certificates
-from dicom_node.way_in import Caller, NotYet, Waiting, WayIn
 from dicom_node.way_out import WayOut
 
 logger = logging.getLogger(__name__)
 
 # Longest wait for a complete association request once a connection is open (the ARTIM timer of PS3.8 9.1.5).
 REQUEST_SECONDS = 30.0
-# Connections that may wait; when one more comes, one that is in line is turned away, else the oldest is closed.
+# Connections that may wait; when one more comes, the one that has waited longest is closed.
 MOST_WAITING = 1000
 _BACKLOG = 128
 _REQUEST = 0x01
@@ -29,11 +29,29 @@ _LONGEST_HELD = 32 << 10
 _LOOK_SECONDS = 0.5
 
 
+@dataclass(frozen=True)
+class Caller:
+    """Who has connected: its address and port, and the port of ours that it came to."""
+
+    host: str
+    port: int
+    door: int
+
+
 class NoRoom(LungprintError):
     """More connections are open than may be."""
 
 
 HandOver = Callable[[socket.socket, Caller], None]
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A connection whose peer has not asked for anything yet."""
+
+    connection: socket.socket
+    caller: Caller
+    until: float
 
 
 class Doorway:
@@ -44,8 +62,8 @@ class Doorway:
     upper layer as PS3.8 asks.
 
     Args:
-        hand_over: takes a connection; may raise OSError, the connection is closed then, NoRoom, then it is turned
-            away, see `WayOut`, or NotYet, then it is tried again, see `WayIn`.
+        hand_over: takes a connection; may raise OSError, the connection is closed then, or NoRoom, then it is turned
+            away, see `WayOut`.
         seconds: longest wait for a request.
     """
 
@@ -53,11 +71,10 @@ class Doorway:
         self._hand_over = hand_over
         self._seconds = min(seconds, REQUEST_SECONDS)
         self._doors: list[socket.socket] = []
-        # Who has asked for nothing yet, in the order in which they came.
+        # In the order in which they came.
         self._waiting: dict[int, Waiting] = {}
         self._certificates: dict[int, Certificates] = {}
         self._selector = selectors.DefaultSelector()
-        self._way_in = WayIn(self._give, self._turn_away)
         self._way_out = WayOut(self._selector)
 
     def open(self, host: str, port: int, certificates: Certificates | None = None) -> tuple[str, int]:
@@ -94,9 +111,7 @@ class Doorway:
 
     def look(self, seconds: float = _LOOK_SECONDS) -> None:
         """Accept who knocks and hand over who has asked; returns after so many seconds at the latest."""
-        found = self._selector.select(self._way_in.seconds(seconds))
-        self._way_in.go_on()
-        for key, _ in found:
+        for key, _ in self._selector.select(seconds):
             if key.fileobj in self._doors:
                 self._accept(key.fileobj)
             elif callable(key.data):
@@ -111,7 +126,6 @@ class Doorway:
         """Listen no more; who has asked for nothing yet is sent away."""
         for waiting in list(self._waiting.values()):
             self._close(waiting)
-        self._way_in.close()
         self._way_out.close()
         self._selector.close()
         for door in self._doors:
@@ -125,7 +139,6 @@ class Doorway:
         self._selector.close()
         for waiting in self._waiting.values():
             waiting.connection.close()
-        self._way_in.close()
         self._way_out.abandon()
         for door in self._doors:
             door.close()
@@ -136,10 +149,10 @@ class Doorway:
         except OSError as error:
             # The peer may have gone already; without file descriptors, those who wait longest must go.
             logger.warning("A connection cannot be accepted (%s).", type(error).__name__)
-            self._make_room()
+            self._close_oldest()
             return
-        if len(self._waiting) + len(self._way_in) >= MOST_WAITING:
-            self._make_room()
+        if len(self._waiting) >= MOST_WAITING:
+            self._close_oldest()
         connection.setblocking(False)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, _HEAD)
         caller = Caller(str(address[0]), int(address[1]), int(door.getsockname()[1]))
@@ -177,17 +190,6 @@ class Doorway:
 
     def _let_in(self, waiting: Waiting) -> None:
         self._drop(waiting)
-        try:
-            self._give(waiting)
-        except NotYet as why:
-            self._way_in.add(waiting, why)
-
-    def _give(self, waiting: Waiting) -> None:
-        """Hand a connection over, or whatever else becomes of it.
-
-        Raises:
-            NotYet: it must wait.
-        """
         connection = waiting.connection
         try:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
@@ -195,13 +197,10 @@ class Doorway:
             self._hand_over(connection, waiting.caller)
         except NoRoom as error:
             logger.warning("Turned away a connection from %s: %s", waiting.caller.host, error)
-            self._turn_away(waiting)
+            self._way_out.turn_away(connection, self._certificates.get(waiting.caller.door))
         except OSError as error:
             logger.warning("A connection cannot be handed over (%s).", type(error).__name__)
             connection.close()
-
-    def _turn_away(self, waiting: Waiting) -> None:
-        self._way_out.turn_away(waiting.connection, self._certificates.get(waiting.caller.door))
 
     def _close_late(self) -> None:
         now = time.monotonic()
@@ -210,10 +209,8 @@ class Doorway:
             self._close(waiting)
         self._way_out.close_late()
 
-    def _make_room(self) -> None:
-        if self._way_in:
-            self._way_in.make_room()
-        elif self._waiting:
+    def _close_oldest(self) -> None:
+        if self._waiting:
             self._close(next(iter(self._waiting.values())))
 
     def _close(self, waiting: Waiting) -> None:

@@ -56,7 +56,7 @@ class Listener:
         doorway = Doorway(lambda *asked: reception.take(*asked), self._settings.dicom.idle_seconds)
         doors = _open(doorway, self._settings)
         places = Places(self._settings.dicom.max_associations, self._settings.dicom.max_associations_per_peer)
-        reception = Reception(self._settings, self._folder, self._database, doors, places, lambda *_ended: None)
+        reception = Reception(self._settings, self._folder, self._database, doors, places, lambda _host: None)
         self._reception = reception
         self.tls_port = doors.secured
         self._thread = threading.Thread(target=self._serve, args=(doorway,), name="doorway", daemon=True)

@@ -18,12 +18,11 @@ from archive.database import Database
 from config.broker import celery_app
 from config.paths import DataDir
 from config.settings import Right, Settings
-from dicom_node import way_in
+from dicom_node import doorway
 from dicom_node.announcer import Announcer
 from dicom_node.association import ImageServer, is_answering, is_connected, offer
 from dicom_node.commitment_scp import CommitmentProvider
 from dicom_node.connection import ImageSocket
-from dicom_node.doorway import REQUEST_SECONDS
 from dicom_node.peers import Caller, Peers, Rejection
 from dicom_node.places import Places
 from dicom_node.services import (
@@ -66,8 +65,7 @@ class Reception:
     Args:
         doors: the ports that connections come from.
         places: shared by all processes of the listener.
-        on_end: called with the address of each connection that has ended and whether its association was released, in
-            any thread.
+        on_end: called with the address of each connection that has ended, in any thread.
 
     Raises:
         ConfigurationError: the TLS certificates cannot be used.
@@ -80,7 +78,7 @@ class Reception:
         database: Database,
         doors: Doors,
         places: Places,
-        on_end: Callable[[str, bool], None],
+        on_end: Callable[[str], None],
     ) -> None:
         dicom = settings.dicom
         # Has pynetdicom accept every storage class, and treat every C-STORE alike.
@@ -102,7 +100,7 @@ class Reception:
         self._announcer.start()
         self._commitments.start()
 
-    def take(self, connection: socket.socket, caller: way_in.Caller) -> None:
+    def take(self, connection: socket.socket, caller: doorway.Caller) -> None:
         """Serve a connection whose peer has begun to speak."""
         server = self._servers[caller.door]
         server.service_actions()
@@ -178,7 +176,7 @@ class Reception:
     def _ended(self, association: Association | None, host: str) -> None:
         if association is not None:
             self._free(association)
-        self._on_end(host, association is not None and bool(association.is_released))
+        self._on_end(host)
 
 
 def _application_entity(settings: Settings) -> AE:
@@ -191,7 +189,7 @@ def _application_entity(settings: Settings) -> AE:
     # `Places` counts, over all processes; pynetdicom counts connections as well that ask for nothing.
     ae.maximum_associations = 1 << 30
     ae.network_timeout = dicom.idle_seconds
-    ae.acse_timeout = min(REQUEST_SECONDS, dicom.idle_seconds)
+    ae.acse_timeout = min(doorway.REQUEST_SECONDS, dicom.idle_seconds)
     ae.add_supported_context(VERIFICATION)
     ae.add_supported_context(STORAGE_COMMITMENT)
     for storage_class in STORAGE_CLASSES:

@@ -14,9 +14,7 @@ import pytest
 
 from config.logs import start_logging
 from dicom_node.crew import Channel, Crew, Shares
-from dicom_node.doorway import Doorway, NoRoom
-from dicom_node.pace import FREE, PAUSE_SECONDS, Pace
-from dicom_node.way_in import Caller, NotYet
+from dicom_node.doorway import Caller, Doorway, NoRoom
 from tests.dicom_node.doors import REQUEST
 
 SECONDS = 20.0
@@ -28,7 +26,7 @@ def hold(channel: Channel) -> None:
         connection, caller = given
         connection.recv(1)
         connection.close()
-        channel.say_ended(caller.host, released=True)
+        channel.say_ended(caller.host)
 
 
 @pytest.fixture
@@ -80,7 +78,7 @@ def tell(channel: Channel) -> None:
         connection.sendall(str(os.getpid()).encode())
         connection.recv(1)
         connection.close()
-        channel.say_ended(caller.host, released=True)
+        channel.say_ended(caller.host)
 
     while (given := channel.next_connection()) is not None:
         threading.Thread(target=serve, args=given, daemon=True).start()
@@ -125,71 +123,6 @@ def test_connections_that_end_at_once_burden_all_processes_alike(doorway: Doorwa
             peer.sendall(b"x")
             wait_until_open(crew, doorway, 0)
         assert sorted(Counter(found).values()) == [2, 2]
-    finally:
-        crew.stop(SECONDS)
-
-
-def break_off(channel: Channel) -> None:
-    """End each connection at once, without a release; those of 10.0.0.8 stay."""
-    kept = []
-    while (given := channel.next_connection()) is not None:
-        connection, caller = given
-        if caller.host == "10.0.0.8":
-            kept.append(connection)
-        else:
-            connection.close()
-            channel.say_ended(caller.host, released=False)
-
-
-def let_in(crew: Crew, doorway: Doorway, host: str, tries: int) -> int:
-    """How many of so many connections, each ended before the next, come in at once."""
-    count = 0
-    for _ in range(tries):
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            try:
-                crew.hand_over(ours, Caller(host, 1, 104))
-            except NotYet as why:
-                assert why.owner == host and why.seconds == PAUSE_SECONDS
-                return count
-            theirs.settimeout(SECONDS)
-            theirs.recv(1)
-        count += 1
-        until = time.monotonic() + SECONDS
-        while sum(hand.open[host] for hand in crew._hands) and time.monotonic() < until:
-            doorway.look(0.01)
-    return count
-
-
-def test_whose_connections_are_broken_off_waits_while_others_are_served(doorway: Doorway) -> None:
-    crew = Crew(doorway, 2, Shares(200, str, lambda _: 100), break_off, lambda _: None)
-    # No time passes, so nothing is paid for.
-    crew._pace = Pace(lambda: 1000.0)
-    try:
-        assert let_in(crew, doorway, "10.0.0.7", 3 * FREE) == 3 * FREE, "there is nobody else"
-        others = knock(crew, "10.0.0.8")
-        assert others is not None
-        assert let_in(crew, doorway, "10.0.0.7", 1) == 0
-        assert let_in(crew, doorway, "10.0.0.9", 3 * FREE) == FREE
-        assert knock(crew, "10.0.0.8") is not None, "who is served goes on"
-    finally:
-        crew.stop(SECONDS)
-
-
-def release(channel: Channel) -> None:
-    """End each connection at once, as if its association had been released."""
-    while (given := channel.next_connection()) is not None:
-        connection, caller = given
-        if caller.host != "10.0.0.8":
-            connection.close()
-            channel.say_ended(caller.host, released=True)
-
-
-def test_whose_associations_are_released_never_waits(doorway: Doorway) -> None:
-    crew = Crew(doorway, 2, Shares(200, str, lambda _: 100), release, lambda _: None)
-    try:
-        assert knock(crew, "10.0.0.8") is not None
-        assert let_in(crew, doorway, "10.0.0.7", 5 * FREE) == 5 * FREE
     finally:
         crew.stop(SECONDS)
 

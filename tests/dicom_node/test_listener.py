@@ -5,7 +5,6 @@ import json
 import socket
 import struct
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -28,7 +27,6 @@ from config.errors import ConfigurationError
 from config.paths import DataDir
 from config.settings import load_settings
 from dicom_node.listener import CONNECTIONS_FOR_EACH, main
-from dicom_node.pace import FREE, PAUSE_SECONDS
 from dicom_node.services import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from tests.dicom_node.certificates import Authority
 from tests.dicom_node.sending import Sender, command, encoded, listening, pdu
@@ -264,56 +262,6 @@ def test_slow_speakers_do_not_keep_an_honest_sender_out(tmp_path: Path) -> None:
             # Too long to be held at the door until it is complete.
             peer.sendall(struct.pack(">BxL", 1, 200_000))
         assert Sender(listener.port).send(radiograph(1)) == 0x0000
-
-
-def let_in_and_break_off(port: int, seconds: float, others: int) -> int:
-    """How many associations from another address are accepted, each of so many at a time reset as soon as it is."""
-    until = time.monotonic() + seconds
-
-    def knock() -> int:
-        count = 0
-        while (left := until - time.monotonic()) > 0:
-            with (
-                contextlib.suppress(OSError),
-                socket.create_connection(("127.0.0.1", port), left, source_address=("127.0.0.2", 0)) as peer,
-            ):
-                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                peer.sendall(association_request())
-                count += peer.recv(1) == b"\x02"
-        return count
-
-    with ThreadPoolExecutor(others) as peers:
-        return sum(peers.map(lambda _: knock(), range(others)))
-
-
-def test_whose_associations_break_off_again_and_again_is_slowed_down_while_others_are_served(tmp_path: Path) -> None:
-    peers = json.dumps(
-        [{"ae_title": "MODALITY", "address": "127.0.0.1"}, {"ae_title": "FUZZER", "address": "127.0.0.2"}]
-    )
-    listener = ListenerProcess(tmp_path / "data", {"LUNGPRINT_DICOM_PEERS": peers}).start()
-    try:
-        assert let_in_and_break_off(listener.port, 3.0, 4) > FREE + 3.0 / PAUSE_SECONDS + 10, "there is nobody else"
-        with Sender(listener.port).association([VERIFICATION]) as honest:
-            assert honest.is_established
-            assert let_in_and_break_off(listener.port, 3.0, 4) <= FREE + 3.0 / PAUSE_SECONDS + 1
-            assert honest.send_c_echo().Status == 0x0000
-            assert Sender(listener.port).send(radiograph(1)) == 0x0000
-        assert let_in_and_break_off(listener.port, 2.0, 1) > FREE, "as soon as there is nobody else again"
-    finally:
-        listener.close()
-
-
-def test_honest_associations_one_for_each_image_are_not_slowed_down(tmp_path: Path) -> None:
-    listener = ListenerProcess(tmp_path / "data").start()
-    try:
-        with socket.create_connection(("127.0.0.1", listener.port), source_address=("127.0.0.2", 0)) as other:
-            other.sendall(association_request())
-            assert other.recv(1) == b"\x02"
-            for number in range(2 * FREE):
-                assert Sender(listener.port).send(radiograph(number)) == 0x0000
-        assert "must wait" not in listener.log.read_text()
-    finally:
-        listener.close()
 
 
 def test_a_gateway_has_room_for_each_of_its_titles_and_is_told_when_there_is_none(tmp_path: Path) -> None:

@@ -14,9 +14,8 @@ from types import SimpleNamespace
 import pytest
 
 from config.settings import Tls
-from dicom_node.doorway import NoRoom
+from dicom_node.doorway import Caller, NoRoom
 from dicom_node.tls import Certificates
-from dicom_node.way_in import Caller
 from dicom_node.way_out import HANDSHAKES_A_SECOND
 from tests.dicom_node.certificates import Authority
 from tests.dicom_node.doors import REQUEST, Open
