@@ -26,6 +26,8 @@ _ANSWER_SECONDS = 5.0
 _AGAIN = 10
 # Associations that may wait for their answer at a time, without holding up the ones to be killed after them.
 _PENDING = 400
+# First byte of an A-ASSOCIATE-AC.
+_ACCEPTED = b"\x02"
 # Closing a connection with this set sends a reset (RST).
 _RESET = struct.pack("ii", 1, 0)
 
@@ -126,6 +128,8 @@ class Killing(Siege):
     def __init__(self, port: int, per_second: int) -> None:
         super().__init__(port)
         self._pause = 1.0 / per_second
+        self._killed = 0
+        self._counting = threading.Lock()
 
     def run(self) -> None:
         """Open and cut off."""
@@ -137,7 +141,7 @@ class Killing(Siege):
                 pool.shutdown(cancel_futures=True)
                 return
             pool.submit(self._cut_off, next(endings))
-            self.reached = (number + 1) / (time.monotonic() - begin)
+            self.reached = self._killed / (time.monotonic() - begin)
 
     def _cut_off(self, course: tuple[bytes, ...]) -> None:
         # The listener may be quicker to end it.
@@ -145,8 +149,10 @@ class Killing(Siege):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             for part in course:
                 connection.sendall(part)
-                if part == association_request() and not connection.recv(4096):
+                if part == association_request() and connection.recv(4096)[:1] != _ACCEPTED:
                     return
+            with self._counting:
+                self._killed += 1
 
 
 def idle(port: int, connections: int) -> Siege:
