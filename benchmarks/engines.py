@@ -26,7 +26,7 @@ OURS, FAISS = "Lungprint hnsw", "faiss HNSWFlat"
 # Those of a group are asked by turns in one process, so that both see the same machine.
 GROUPS = ((OURS, FAISS), ("Lungprint exact", "faiss FlatIP"), ("Lungprint lsh",))
 # Widths of the search in a graph; the first are too narrow, the last wider than anybody needs.
-WIDTHS = (40, 60, 80, 100, 140, 200, 300, 500)
+WIDTHS = (40, 60, 80, 100, 140, 200, 300, 500, 700, 1000)
 # Vectors handed over at once, as many bytes as the owner of the index does, and after how many the index is kept.
 _BULK, _KEPT_EVERY = 50_000, 100_000
 _WARM_UP, _TURN = 10, 25

@@ -7,6 +7,7 @@ tables that fit no cache. In pages of 2 MiB there is five hundred times less to 
 from __future__ import annotations
 
 import ctypes
+import errno
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 LARGE_PAGE = 2 * 2**20
+# Says, in brackets, whether large pages are used always, where they are asked for, or never.
+SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 # Smaller blocks are left as they are.
 LEAST = 16 * LARGE_PAGE
 # Linux's mman-common.h: large pages from now on; large pages now, since 6.1.
@@ -29,17 +32,18 @@ def use_large_pages() -> int:
     Returns:
         How many bytes were asked for.
     """
-    madvise = getattr(ctypes.CDLL(None), "madvise", None)
-    if madvise is None:
+    madvise = getattr(ctypes.CDLL(None, use_errno=True), "madvise", None)
+    if madvise is None or not SWITCH.exists() or "[never]" in SWITCH.read_text(encoding="ascii"):
         return 0
     asked = 0
     for start, end in _blocks():
         place, size = ctypes.c_void_p(start), ctypes.c_size_t(end - start)
-        if madvise(place, size, _MADV_HUGEPAGE) != 0:
+        if madvise(place, size, _MADV_HUGEPAGE) == 0:
+            madvise(place, size, _MADV_COLLAPSE)
+            asked += end - start
+        elif ctypes.get_errno() != errno.ENOMEM:  # another thread has given that block back meanwhile
             logger.info("this kernel has no large pages; searches take a little longer")
             break
-        madvise(place, size, _MADV_COLLAPSE)
-        asked += end - start
     return asked
 
 

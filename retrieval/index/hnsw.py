@@ -31,7 +31,7 @@ class HnswOptions:
 
     m: int = 28
     ef_construction: int = 200
-    ef_search: int = 300
+    ef_search: int = 1000
 
 
 class HnswIndex:

@@ -40,7 +40,7 @@ class MilvusOptions:
     token: str = ""
     m: int = 28
     ef_construction: int = 200
-    ef_search: int = 300
+    ef_search: int = 1000
 
 
 class MilvusIndex:

@@ -59,10 +59,10 @@ class Recogniser(nn.Module):
         most; without one it is that of the hash code. It lies on the image as it was given, the feature maps on the
         mean chest.
         """
+        if self.regional is None:
+            return self.without_regional(images)
         poses = self._poses(images)
         outputs = self._whole(images, poses)
-        if self.regional is None:
-            return outputs
         options = self.regional.options
         regional = self.regional(resized(framed(images, poses, options.contrast), options.size))
         parts = [
@@ -70,13 +70,15 @@ class Recogniser(nn.Module):
             math.sqrt(1 - options.share) * outputs.embedding,
         ]
         embedding = functional.normalize(torch.cat(parts, dim=1), dim=1)
-        places = self.regional.pool.spread(regional.shares.clamp(min=0.0), _MAP_SIDE)
+        places = _on_image(self.regional.pool.spread(regional.shares.clamp(min=0.0), _MAP_SIDE), poses)
         places = places / places.amax(dim=(1, 2), keepdim=True).clamp(min=1e-12)
-        return outputs._replace(embedding=embedding, attention=_on_image(places, poses))
+        return outputs._replace(embedding=embedding, attention=places)
 
     def without_regional(self, images: Tensor) -> Outputs:
         """The same without the regional network: the embedding is the last part alone."""
-        return self._whole(images, self._poses(images))
+        poses = self._poses(images)
+        outputs = self._whole(images, poses)
+        return outputs._replace(attention=_on_image(outputs.attention, poses))
 
     def _poses(self, images: Tensor) -> Tensor | None:
         if self.atlas is None:
@@ -87,7 +89,7 @@ class Recogniser(nn.Module):
 
     def _whole(self, images: Tensor, poses: Tensor | None) -> Outputs:
         outputs: Outputs = self.whole(resized(framed(images, poses), self.size))
-        return outputs._replace(attention=_on_image(outputs.attention, poses))
+        return outputs
 
 
 def _on_image(maps: Tensor, poses: Tensor | None) -> Tensor:

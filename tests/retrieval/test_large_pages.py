@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.large_pages import LEAST, use_large_pages
+from retrieval.large_pages import LEAST, SWITCH, use_large_pages
 
-SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 KERNEL = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2])
 OFF = not SWITCH.exists() or "[never]" in SWITCH.read_text() or KERNEL < (6, 1)
 PAGE = 4096
@@ -24,6 +23,8 @@ def in_large_pages() -> int:
 def written(size: int) -> mmap.mmap:
     """A block of memory as malloc gets one for a graph; every page has been written to."""
     block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    # Where large pages are used always, it would lie in them from the first.
+    block.madvise(mmap.MADV_NOHUGEPAGE)
     for place in range(0, size, PAGE):
         block[place] = 7
     return block
@@ -47,6 +48,17 @@ def test_a_small_block_stays_as_it_is() -> None:
         assert in_large_pages() <= before
 
 
+@pytest.mark.skipif(OFF, reason="needs Linux 6.1 with large pages")
+def test_where_they_are_switched_off_nothing_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    switch = tmp_path / "enabled"
+    switch.write_text("always madvise [never]\n")
+    monkeypatch.setattr("retrieval.large_pages.SWITCH", switch)
+    with written(2 * LEAST):
+        before = in_large_pages()
+        assert use_large_pages() == 0
+        assert in_large_pages() <= before
+
+
 def test_a_system_without_large_pages_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ctypes.CDLL", lambda name: object())
+    monkeypatch.setattr("ctypes.CDLL", lambda name, use_errno: object())
     assert use_large_pages() == 0
