@@ -47,10 +47,6 @@ class Atlas(nn.Module):
         self.register_buffer("mean_chest", torch.zeros(1, 1, SIDE, SIDE))
         self.register_buffer("_stiffness", 2 * _HOLD / torch.tensor(_USUAL) ** 2, persistent=False)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Lay images float32 (n, 1, h, w) onto the mean chest: the same shape, 0 beyond an image's edges."""
-        return laid(images, self.poses(structure(images)))
-
     def poses(self, structures: Tensor) -> Tensor:
         """Where the mean chest lies in each image.
 
