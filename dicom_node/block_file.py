@@ -51,24 +51,34 @@ class BlockFile:
         """What came and is not written yet; to be released before more comes."""
         return memoryview(self._block)[: self._filled]
 
-    def append(self, pieces: Sequence[memoryview]) -> None:
-        """Add pieces of bytes, in order.
+    @property
+    def room(self) -> memoryview:
+        """Where what comes next may be put by whoever calls `fill` then; never empty, to be released before that."""
+        return memoryview(self._block)[self._filled :]
+
+    def fill(self, count: int) -> None:
+        """Add so many bytes, which are the first of `room`.
 
         Raises:
             OSError: the disk is full or broken; the file is of no more use.
         """
+        self._filled += count
+        if self._filled == BLOCK_BYTES:
+            self._write_whole_block()
+
+    def append(self, pieces: Sequence[memoryview]) -> None:
+        """Add pieces of bytes, in order. Errors as `fill`."""
         for piece in pieces:
             at = 0
             while at < len(piece):
-                taken = min(len(piece) - at, BLOCK_BYTES - self._filled)
-                self._block[self._filled : self._filled + taken] = piece[at : at + taken]
-                self._filled += taken
+                with self.room as room:
+                    taken = min(len(piece) - at, len(room))
+                    room[:taken] = piece[at : at + taken]
+                self.fill(taken)
                 at += taken
-                if self._filled == BLOCK_BYTES:
-                    self._write_whole_block()
 
     def finish(self) -> None:
-        """Write what is left; nothing more may come. Errors as `append`."""
+        """Write what is left; nothing more may come. Errors as `fill`."""
         with self.pending as rest:
             self._written(rest)
         aligned = self._filled - self._filled % _ALIGNMENT if self._direct else 0

@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable
 from typing import cast
 
 from pynetdicom.association import Association
@@ -18,6 +19,7 @@ from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import AssociationSocket
 
+from dicom_node.straight import HEAD, ExpectedData
 from dicom_node.tls import names_of_peer
 
 # What one system call may read: four of the largest usual PDUs.
@@ -26,8 +28,8 @@ _DISCARD_BYTES = 16 << 10
 # Memory of connections that have ended, for the next ones: making and freeing it each time scatters the heap.
 _idle_memory: deque[bytearray] = deque(maxlen=64)
 _P_DATA_TF = 0x04
-# Type and length of a PDU; with them length, presentation context and control header of its first value.
-_PDU_HEAD, _FRAGMENT_HEAD = 6, 12
+# Type and length of a PDU.
+_PDU_HEAD = 6
 
 
 class ImageSocket(AssociationSocket):
@@ -102,6 +104,24 @@ class ImageSocket(AssociationSocket):
         self._end += count
         return True if count else None
 
+    @property
+    def reads_straight(self) -> bool:
+        """Whether `read_expected` can be called now: nothing is `buffered`, and nothing has to be decrypted."""
+        return self._first == self._end and not self._secured
+
+    def read_expected(self, expected: ExpectedData, seconds: float) -> bool | None:
+        """Read into the buffers of `expected` and sort it; what was not expected is `buffered`. Else as `read_more`."""
+        count = self._read_with(
+            lambda connection, flags: connection.recvmsg_into(expected.buffers, 0, flags)[0], seconds
+        )
+        if not count:
+            return False if count is None else None
+        other = expected.sort(count)
+        self._make_room()
+        self._memory[: len(other)] = other
+        self._end = len(other)
+        return True
+
     def discard(self, seconds: float) -> bool:
         """Throw away what has come, waiting for it so long at most; whether there was anything.
 
@@ -149,17 +169,20 @@ class ImageSocket(AssociationSocket):
                 self._remove_bell()
 
     def _read_into(self, room: memoryview, seconds: float | None) -> int | None:
+        return self._read_with(lambda connection, flags: connection.recv_into(room, 0, flags), seconds)
+
+    def _read_with(self, read: Callable[[socket.socket, int], int], seconds: float | None) -> int | None:
         """Read what has come, 0 bytes at the end; None when nothing comes within so many seconds."""
         connection = self._open_socket
         if not self._secured:
             try:
-                return connection.recv_into(room, 0, socket.MSG_DONTWAIT)
+                return read(connection, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 self._acknowledge()
         if not self._arrived(seconds):
             return None
         try:
-            return connection.recv_into(room, 0, 0 if self._secured else socket.MSG_DONTWAIT)
+            return read(connection, 0 if self._secured else socket.MSG_DONTWAIT)
         except BlockingIOError:
             return None
 
@@ -210,7 +233,7 @@ class MiddleOfData:
         pieces: views of the fragments, in order.
         used: how many bytes of `data` are done with.
         rest: bytes of the last fragment that are still to come.
-        begun: whether a PDU began.
+        head: the header of the last fragment that began, empty if none did.
         ended: whether something else follows; false also when too little has come to tell.
     """
 
@@ -218,7 +241,7 @@ class MiddleOfData:
         self.pieces: list[memoryview] = []
         self.used = 0
         self.rest = rest
-        self.begun = False
+        self.head = b""
         self.ended = False
         self._take(data)
         while not self.rest and self.used < len(data):
@@ -240,19 +263,19 @@ class MiddleOfData:
 
     def _begin(self, data: memoryview, context_id: int, longest: int) -> bool:
         at = self.used
-        if len(data) - at < _FRAGMENT_HEAD:
+        if len(data) - at < HEAD.size:
             # A shorter PDU is of another kind, or holds nothing.
             self.ended = data[at] != _P_DATA_TF or (
-                len(data) - at >= _PDU_HEAD and struct.unpack_from(">L", data, at + 2)[0] < _FRAGMENT_HEAD - _PDU_HEAD
+                len(data) - at >= _PDU_HEAD and struct.unpack_from(">L", data, at + 2)[0] < HEAD.size - _PDU_HEAD
             )
             return False
-        kind, length, size, context, control = struct.unpack_from(">BxLLBB", data, at)
+        kind, length, size, context, control = HEAD.unpack_from(data, at)
         plain = kind == _P_DATA_TF and length <= longest and size + 4 == length and size > 2
         if not plain or context != context_id or control & 3:
             self.ended = True
             return False
-        self.begun = True
-        self.used += _FRAGMENT_HEAD
+        self.head = bytes(data[at : at + HEAD.size])
+        self.used += HEAD.size
         self.rest = size - 2
         return True
 

@@ -7,7 +7,7 @@ import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,16 +78,30 @@ class IncomingFile(BytesIO):
     def write_pieces(self, pieces: Sequence[memoryview]) -> int:
         """Append pieces of the data set, of bytes each, without copying them together; returns their length."""
         length = sum(map(len, pieces))
+        self._grow(length, lambda: self._append(pieces, length))
+        return length
+
+    @property
+    def room(self) -> memoryview | None:
+        """Where the next piece may be put by whoever calls `fill` then, to be released before; None if it has none."""
+        return None if self._file is None or len(self._beginning) < _HEAD else self._file.room
+
+    def fill(self, length: int) -> None:
+        """Append so many bytes, which are the first of `room`; like `write` it never raises."""
+        file = self._file
+        assert file is not None
+        self._grow(length, lambda: file.fill(length))
+
+    def _grow(self, length: int, append: Callable[[], None]) -> None:
         if self.failure is None:
             try:
-                self._append(pieces, length)
+                append()
                 self.length += length
                 if self.length >= self._look_at:
                     self._look_at += _LOOK_AGAIN
                     _check_space(self._folder, self._min_free)
             except OSError as error:
                 self.fail(error)
-        return length
 
     def fail(self, error: OSError) -> None:
         """Give the file up for this reason."""

@@ -15,6 +15,7 @@ from pynetdicom.dul import DULServiceProvider
 from dicom_node.connection import ImageSocket, MiddleOfData, ReceivedData
 from dicom_node.messages import ImageDimse
 from dicom_node.spool import IncomingFile
+from dicom_node.straight import SHORTEST, ExpectedData, fragment_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +149,7 @@ class ImageDul(DULServiceProvider):
         Whatever else comes, the last fragment included, is left to the state machine. Only PDUs that begin count as
         traffic: a peer that sends one byte now and then is idle.
         """
-        rest = 0
+        rest, head = 0, b""
         while not self._kill_thread and self.to_provider_queue.empty():
             with connection.buffered as data:
                 middle = MiddleOfData(data, context_id, rest, self._longest(_P_DATA_TF))
@@ -156,14 +157,14 @@ class ImageDul(DULServiceProvider):
                     file.write_pieces(middle.pieces)
                 middle.release()
             connection.use(middle.used)
-            if middle.begun:
+            if middle.head:
                 self._idle_timer.restart()
-            rest = middle.rest
+            rest, head = middle.rest, middle.head or head
             if middle.ended:
                 self._read_pdu_data()
                 return
             try:
-                more = connection.read_more(_WAIT_SECONDS)
+                more, rest = self._read_data(connection, file, rest, head)
             except OSError:
                 more = None
             if more is None:
@@ -172,6 +173,29 @@ class ImageDul(DULServiceProvider):
         if rest:
             # This side ends the association; nothing that follows could be understood.
             self._dimse.drop_unfinished()
+
+    def _read_data(
+        self, connection: ImageSocket, file: IncomingFile, rest: int, head: bytes
+    ) -> tuple[bool | None, int]:
+        """Read what comes next, as `ImageSocket.read_more`, and what is then still to come of the last fragment.
+
+        Where it belongs if it is the middle of a data set as before; else, and at first, into the connection's memory.
+        """
+        longs = head and fragment_bytes(head) >= SHORTEST and connection.reads_straight
+        room = file.room if longs else None
+        if room is None:
+            return connection.read_more(_WAIT_SECONDS), rest
+        expected = ExpectedData(room, rest, head)
+        try:
+            more = connection.read_expected(expected, _WAIT_SECONDS)
+        finally:
+            expected.release()
+            room.release()
+        if expected.filled:
+            file.fill(expected.filled)
+        if expected.begun:
+            self._idle_timer.restart()
+        return more, expected.rest
 
     def _read_pdu_data(self) -> None:
         head = self._read(6)

@@ -92,6 +92,38 @@ def test_fragments_may_lie_in_pdus_in_any_way(sender: Sender, folder: DataDir) -
     assert dataset_bytes(path) == content
 
 
+@pytest.mark.parametrize("length", [8192, 20_001, 130_000])
+@pytest.mark.parametrize("pause", [False, True])
+def test_a_long_data_set_arrives_whole_however_its_fragments_come(
+    sender: Sender, folder: DataDir, length: int, pause: bool
+) -> None:
+    content = encoded(radiograph(1, side=1100))
+    chance = random.Random(length)
+    with sender.association([(DX, EXPLICIT)]) as association:
+        association._reactor_checkpoint.clear()
+        pieces, at = [pdu((3, command(1)))], 0
+        while at < len(content):
+            # Now and then one of another length, as no sender of one length is bound to.
+            end = min(len(content), at + (length if chance.random() < 0.8 else chance.randint(1, 2 * length)))
+            end = min(end, at + 131_000)
+            pieces.append(pdu((2 if end == len(content) else 0, content[at:end])))
+            at = end
+        stream = b"".join(pieces)
+        begin = 0
+        while begin < len(stream):
+            end = begin + (chance.randint(1, 300_000) if pause else len(stream))
+            send_raw(association, stream[begin:end])
+            begin = end
+            time.sleep(0.01 if pause else 0)
+        assert answer(association) == 0
+        # The association is in step: the next image is understood.
+        send_raw(association, pdu((3, command(2))) + pdu((2, encoded(radiograph(2)))))
+        assert answer(association) == 0
+        association._reactor_checkpoint.set()
+    stored = {dataset_bytes(path) for path in folder.images.rglob("*.dcm")}
+    assert stored == {content, encoded(radiograph(2))}
+
+
 def test_a_sender_that_vanishes_leaves_nothing(sender: Sender, folder: DataDir) -> None:
     with sender.association([(DX, EXPLICIT)]) as association:
         content = encoded(radiograph(1, side=500))

@@ -147,3 +147,40 @@ def test_pieces_are_written_in_order(folder: DataDir, count: int) -> None:
         assert incoming.write_pieces([memoryview(piece) for piece in pieces]) == sum(map(len, pieces))
         assert dataset_bytes(incoming.finish()) == b"".join(pieces)
         assert incoming.file_sha256 == hashlib.sha256(b"".join(pieces)).hexdigest()
+
+
+def test_what_is_put_into_the_room_follows_what_was_written(folder: DataDir) -> None:
+    content = bytes(range(256)) * ((2 * BLOCK_BYTES + SMALL) // 256)
+    with opened(folder) as incoming:
+        assert incoming.room is None, "a small image has no file yet"
+        incoming.write(content[: SMALL + 1])
+        at = SMALL + 1
+        while at < len(content):
+            room = incoming.room
+            assert room
+            taken = min(100_003, len(room), len(content) - at)
+            room[:taken] = content[at : at + taken]
+            room.release()
+            incoming.fill(taken)
+            at += taken
+        assert incoming.length == len(content)
+        assert dataset_bytes(incoming.finish()) == content
+        assert incoming.file_sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_a_disk_that_fills_while_the_room_is_used_is_told_at_the_end(
+    folder: DataDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    with opened(folder) as incoming:
+        incoming.write(bytes(SMALL + 1))
+        monkeypatch.setattr(os, "write", none)
+        while (room := incoming.room) is not None:
+            count = len(room)
+            room.release()
+            incoming.fill(count)
+        with pytest.raises(OSError):
+            incoming.finish()
+    assert files(folder) == []
