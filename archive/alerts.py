@@ -78,9 +78,9 @@ def pixels_key(instance_id: int) -> str:
     return f"pixels:{instance_id}"
 
 
-def conflict_key(instance_id: int, file_sha256: str) -> str:
+def conflict_key(instance_id: int, file_digest: str) -> str:
     """Key of the finding that a file came under the SOP Instance UID of another."""
-    return f"conflict:{instance_id}:{file_sha256}"
+    return f"conflict:{instance_id}:{file_digest}"
 
 
 def raise_alert(

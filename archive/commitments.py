@@ -46,7 +46,7 @@ class Kept:
     """What the archive has under a SOP Instance UID: its class and the digest and length of its file."""
 
     sop_class_uid: str
-    file_sha256: str
+    file_digest: str
     size: int
 
 
@@ -85,7 +85,7 @@ def pending(session: Session, commitment_id: int) -> Request | None:
 def kept(session: Session, sop_instance_uid: str) -> Kept | None:
     """What the archive has under a UID."""
     found = session.scalar(select(Instance).where(Instance.sop_instance_uid == sop_instance_uid))
-    return None if found is None else Kept(found.sop_class_uid, found.file_sha256, found.size)
+    return None if found is None else Kept(found.sop_class_uid, found.file_digest, found.size)
 
 
 def due(session: Session, limit: int) -> list[int]:

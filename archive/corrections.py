@@ -28,7 +28,7 @@ _ABOUT_LABEL = saying(AlertKind.WRONG_PATIENT, AlertKind.PRIOR_MISMATCH)
 class Bytes:
     """A stored file that becomes an image's present version; see `archive.models.Instance` for the fields."""
 
-    file_sha256: str
+    file_digest: str
     sop_class_uid: str
     transfer_syntax_uid: str
     size: int
@@ -82,13 +82,13 @@ def replace_version(session: Session, instance: Instance, present: Bytes, series
     Args:
         series_pk, patient_pk: where the bytes say that the image belongs.
     """
-    _keep_earlier(session, instance, present.file_sha256)
+    _keep_earlier(session, instance, present.file_digest)
     before, old_series = instance.patient_pk, instance.series_pk
     if instance.state is not ImageState.RECEIVED:
         check_step(instance.state, ImageState.RECEIVED)
     instance.state, instance.reason, instance.attempts, instance.judge_again = ImageState.RECEIVED, "", 0, False
     instance.received_at, instance.due_at = now(), now() + timedelta(seconds=GRACE_SECONDS)
-    instance.file_sha256, instance.size, instance.calling_ae = present.file_sha256, present.size, present.calling_ae
+    instance.file_digest, instance.size, instance.calling_ae = present.file_digest, present.size, present.calling_ae
     instance.sop_class_uid, instance.transfer_syntax_uid = present.sop_class_uid, present.transfer_syntax_uid
     instance.pixel_sha256, instance.encoded_at, instance.matched_at = None, None, None
     instance.verdict, instance.probability = "", None
@@ -102,7 +102,7 @@ def replace_version(session: Session, instance: Instance, present: Bytes, series
     note_changes(session, (instance.id,), ChangeKind.IMAGE)
     for label in {before, patient_pk}:
         record(session, SYSTEM, AuditAction.IMAGE_CORRECTED, "instance", instance.id, label)
-    _close_what_is_corrected(session, instance.id, conflict_key(instance.id, present.file_sha256))
+    _close_what_is_corrected(session, instance.id, conflict_key(instance.id, present.file_digest))
     _judge_others_anew(session, {before, patient_pk})
 
 
@@ -118,7 +118,7 @@ def check_corrected(session: Session, settings: Settings, instance_ids: Collecti
     for variant, instance in session.execute(wanted):
         if variant.pixel_sha256 != instance.pixel_sha256:
             finding = Finding(
-                key=conflict_key(instance.id, variant.file_sha256),
+                key=conflict_key(instance.id, variant.file_digest),
                 kind=AlertKind.DUPLICATE_IMAGE,
                 probability=1.0,
                 instance_id=instance.id,
@@ -151,10 +151,10 @@ def replace_rejected(session: Session, instance: Instance) -> list[int]:
     return [twin.id for twin in replaced]
 
 
-def _keep_earlier(session: Session, instance: Instance, file_sha256: str) -> None:
+def _keep_earlier(session: Session, instance: Instance, file_digest: str) -> None:
     """Note an image's present bytes as superseded; a variant of the bytes that follow them is one no longer."""
     following = session.scalar(
-        select(Variant).where(Variant.instance_pk == instance.id, Variant.file_sha256 == file_sha256)
+        select(Variant).where(Variant.instance_pk == instance.id, Variant.file_digest == file_digest)
     )
     if following is not None:
         session.delete(following)
@@ -165,7 +165,7 @@ def _keep_earlier(session: Session, instance: Instance, file_sha256: str) -> Non
             patient_pk=instance.patient_pk,
             superseded=True,
             pixel_sha256=instance.pixel_sha256,
-            file_sha256=instance.file_sha256,
+            file_digest=instance.file_digest,
             transfer_syntax_uid=instance.transfer_syntax_uid,
             size=instance.size,
             calling_ae=instance.calling_ae,

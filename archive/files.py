@@ -9,21 +9,32 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from blake3 import blake3
+
 from config.errors import LungprintError
 from config.paths import DataDir
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
+def new_digest() -> blake3:
+    """The digest that names a file, to be given the bytes of its data set in order: BLAKE3, 256 bits.
+
+    Collisions cannot be made, as with SHA-256, which takes three times as long even where the processor helps it.
+    Source: O'Connor, Aumasson, Neves and Wilcox-O'Hearn, "BLAKE3: one function, fast everywhere", 2020.
+    """
+    return blake3()
+
+
 class DigestUnusable(LungprintError):
-    """A file was asked for by something that is no SHA-256 digest."""
+    """A file was asked for by something that is no digest."""
 
     def __init__(self) -> None:
-        super().__init__("A stored file is named by the 64 hexadecimal digits of its SHA-256 digest.")
+        super().__init__("A stored file is named by the 64 hexadecimal digits of its digest.")
 
 
 class ImageFiles:
-    """The DICOM files of one system, each named by the SHA-256 digest of its data set, and their previews.
+    """The DICOM files of one system, each named by the digest of its data set, and their previews.
 
     A file under its final name is complete and on the disk; files are never changed, and only a purge removes them.
     """
@@ -47,13 +58,13 @@ class ImageFiles:
         with self._locked(fcntl.LOCK_EX):
             yield
 
-    def remove(self, file_sha256: str) -> None:
+    def remove(self, file_digest: str) -> None:
         """Remove a stored file for good, if it is there; within `removing` alone.
 
         Raises:
             OSError: it cannot be removed.
         """
-        _remove(self.path(file_sha256))
+        _remove(self.path(file_digest))
 
     def remove_quarantined(self, name: str) -> None:
         """Remove a refused file, by its name in the quarantine, for good; errors as `remove`."""
@@ -85,21 +96,21 @@ class ImageFiles:
             (self._folder.images / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
         _sync(self._folder.images)
 
-    def path(self, file_sha256: str) -> Path:
+    def path(self, file_digest: str) -> Path:
         """Where the file with this digest lies, whether it is there or not.
 
         Raises:
-            DigestUnusable: `file_sha256` is not 64 hexadecimal digits.
+            DigestUnusable: `file_digest` is not 64 hexadecimal digits.
         """
-        return self._folder.images / _checked(file_sha256)[:2] / f"{file_sha256}.dcm"
+        return self._folder.images / _checked(file_digest)[:2] / f"{file_digest}.dcm"
 
-    def quarantine_path(self, file_sha256: str) -> Path:
+    def quarantine_path(self, file_digest: str) -> Path:
         """Where a refused file with this digest lies, whether it is there or not.
 
         Raises:
-            DigestUnusable: `file_sha256` is not 64 hexadecimal digits.
+            DigestUnusable: `file_digest` is not 64 hexadecimal digits.
         """
-        return self._folder.quarantine / f"{_checked(file_sha256)}.dcm"
+        return self._folder.quarantine / f"{_checked(file_digest)}.dcm"
 
     def preview_path(self, instance_id: int) -> Path:
         """Where the preview of an image lies, whether it is there or not."""
@@ -109,7 +120,7 @@ class ImageFiles:
         """Where the second image's preview, laid over the first's, lies, whether it is there or not."""
         return self.preview_path(first).with_name(f"{first}-{second}.png")
 
-    def keep(self, temporary: Path, file_sha256: str) -> Path:
+    def keep(self, temporary: Path, file_digest: str) -> Path:
         """Move a complete file to its place for good; on return it survives a power failure.
 
         The order is what makes it safe: the file's bytes are synced, then it is renamed, then the folder that holds
@@ -124,17 +135,17 @@ class ImageFiles:
         Raises:
             OSError: no space, no permission or a broken disk; `temporary` may still be there.
         """
-        return _move(temporary, self.path(file_sha256))
+        return _move(temporary, self.path(file_digest))
 
-    def set_aside(self, temporary: Path, file_sha256: str) -> Path:
+    def set_aside(self, temporary: Path, file_digest: str) -> Path:
         """Move a refused file to the quarantine, as durably as `keep` and with the same errors."""
-        return _move(temporary, self.quarantine_path(file_sha256))
+        return _move(temporary, self.quarantine_path(file_digest))
 
 
-def _checked(file_sha256: str) -> str:
-    if not _DIGEST.fullmatch(file_sha256):
+def _checked(file_digest: str) -> str:
+    if not _DIGEST.fullmatch(file_digest):
         raise DigestUnusable
-    return file_sha256
+    return file_digest
 
 
 def _move(temporary: Path, place: Path) -> Path:

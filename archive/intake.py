@@ -49,7 +49,7 @@ def _table(model: type[Base]) -> Table:
 
 _PATIENTS = _table(Patient)
 _PATIENT_IS_KNOWN = and_(_PATIENTS.c.patient_id == bindparam("patient_id"), _PATIENTS.c.issuer == bindparam("issuer"))
-_KNOWN = select(Instance.id, Instance.file_sha256).where(Instance.sop_instance_uid == bindparam("uid"))
+_KNOWN = select(Instance.id, Instance.file_digest).where(Instance.sop_instance_uid == bindparam("uid"))
 _PATIENT = select(_PATIENTS.c.id, _PATIENTS.c.name, _PATIENTS.c.birth_date, _PATIENTS.c.sex).where(_PATIENT_IS_KNOWN)
 _PLACE = (
     select(Patient.id, Study.id, Series.id)
@@ -97,7 +97,7 @@ class Header:
 class StoredFile:
     """A file that is in its place: the digest that names it, its length in bytes, and who sent it."""
 
-    file_sha256: str
+    file_digest: str
     size: int
     calling_ae: str = ""
 
@@ -163,7 +163,7 @@ def note_quarantined(database: Database, entry: Quarantined) -> bool:
 def _register(session: Session, settings: Settings, header: Header, file: StoredFile) -> Registered:
     connection = session.connection()
     known = connection.execute(_KNOWN, {"uid": header.sop_instance_uid}).first()
-    if known is not None and known.file_sha256 == file.file_sha256:
+    if known is not None and known.file_digest == file.file_digest:
         return Registered(known.id, Outcome.SAME)
     if known is not None:
         return _register_again(session, settings, session.get_one(Instance, known.id), header, file)
@@ -175,7 +175,7 @@ def _register(session: Session, settings: Settings, header: Header, file: Stored
         "transfer_syntax_uid": header.transfer_syntax_uid,
         "series_pk": series_pk,
         "patient_pk": patient_pk,
-        "file_sha256": file.file_sha256,
+        "file_digest": file.file_digest,
         "size": file.size,
         "calling_ae": file.calling_ae,
         "due_at": now() + timedelta(seconds=GRACE_SECONDS),
@@ -191,25 +191,25 @@ def _register_again(
 ) -> Registered:
     take_turn(session)
     session.refresh(known, with_for_update=True)
-    if known.file_sha256 == file.file_sha256:
+    if known.file_digest == file.file_digest:
         return Registered(known.id, Outcome.SAME)
-    same = select(Variant).where(Variant.instance_pk == known.id, Variant.file_sha256 == file.file_sha256)
+    same = select(Variant).where(Variant.instance_pk == known.id, Variant.file_digest == file.file_digest)
     variant = session.scalar(same)
     if (variant is None or not variant.superseded) and is_correction(session, known, header.label):
         series_pk, patient_pk = place(session, header)
         corrected = Bytes(
-            file.file_sha256, header.sop_class_uid, header.transfer_syntax_uid, file.size, file.calling_ae
+            file.file_digest, header.sop_class_uid, header.transfer_syntax_uid, file.size, file.calling_ae
         )
         replace_version(session, known, corrected, series_pk, patient_pk)
         return Registered(known.id, Outcome.CORRECTED)
-    key = conflict_key(known.id, file.file_sha256)
+    key = conflict_key(known.id, file.file_digest)
     if variant is not None and session.scalar(select(Alert.id).where(Alert.key == key)) is not None:
         return Registered(known.id, Outcome.SAME)
     if variant is None:
         variant = Variant(
             instance_pk=known.id,
             patient_pk=_patient(session, header),
-            file_sha256=file.file_sha256,
+            file_digest=file.file_digest,
             transfer_syntax_uid=header.transfer_syntax_uid,
             size=file.size,
             calling_ae=file.calling_ae,

@@ -39,7 +39,7 @@ class LabelledImage:
 
     instance_id: int
     label: tuple[str, str]
-    file_sha256: str
+    file_digest: str
     doubt: Doubt | None
 
 
@@ -55,7 +55,7 @@ def labelled_images(session: Session) -> Iterator[LabelledImage]:
     studies, pixels, conflicts = _studies(session), _pixels(session), _conflicts(session)
     last = 0
     while rows := session.execute(_IMAGES.where(Instance.id > last).limit(_PAGE)).all():
-        for number, patient_pk, patient_id, issuer, study_uid, state, pixel_sha256, file_sha256 in rows:
+        for number, patient_pk, patient_id, issuer, study_uid, state, pixel_sha256, file_digest in rows:
             doubts = (
                 (Doubt.UNSUITABLE, state is ImageState.UNSUITABLE),
                 (Doubt.NOT_MATCHED, state is not ImageState.MATCHED),
@@ -67,7 +67,7 @@ def labelled_images(session: Session) -> Iterator[LabelledImage]:
                 (Doubt.TWO_IDS_FOR_PIXELS, pixel_sha256 in pixels),
             )
             first = next((doubt for doubt, applies in doubts if applies), None)
-            yield LabelledImage(number, (patient_id, issuer), file_sha256, first)
+            yield LabelledImage(number, (patient_id, issuer), file_digest, first)
         last = rows[-1][0]
 
 
@@ -118,7 +118,7 @@ _IMAGES = (
         Study.study_instance_uid,
         Instance.state,
         Instance.pixel_sha256,
-        Instance.file_sha256,
+        Instance.file_digest,
     )
     .join(Patient, Instance.patient_pk == Patient.id)
     .join(_FIRST, _FIRST.id == func.coalesce(Patient.person_pk, Patient.id))

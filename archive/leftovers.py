@@ -59,10 +59,10 @@ def vectors_left(session: Session) -> int:
     return session.scalar(wanted) or 0
 
 
-def _is_named(session: Session, file_sha256: str) -> bool:
+def _is_named(session: Session, file_digest: str) -> bool:
     """Whether a stored file is an image, or a version of one."""
     for table in (Instance, Variant):
-        if session.scalar(select(table.id).where(table.file_sha256 == file_sha256).limit(1)) is not None:
+        if session.scalar(select(table.id).where(table.file_digest == file_digest).limit(1)) is not None:
             return True
     return False
 

@@ -212,8 +212,8 @@ def _extent(session: Session, rows: _Rows, quarantined: int) -> Extent:
 def _note_leftovers(session: Session, purge_pk: int, rows: _Rows, quarantined: Collection[str]) -> None:
     named = {
         LeftoverKind.FILE: {
-            *_column(session, Instance.file_sha256, Instance.id, rows.images),
-            *_column(session, Variant.file_sha256, Variant.id, rows.variants),
+            *_column(session, Instance.file_digest, Instance.id, rows.images),
+            *_column(session, Variant.file_digest, Variant.id, rows.variants),
         },
         LeftoverKind.QUARANTINE: set(quarantined),
         LeftoverKind.PREVIEW: {str(number) for number in rows.images},

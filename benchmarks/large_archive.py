@@ -196,7 +196,7 @@ def _image(row: int, patient: int, pixels: int) -> dict[str, object]:
         "transfer_syntax_uid": "1.2.840.10008.1.2.1",
         "series_pk": row + 1,
         "patient_pk": patient,
-        "file_sha256": f"{row:064x}",
+        "file_digest": f"{row:064x}",
         "size": 1,
         "state": ImageState.MATCHED,
         "pixel_sha256": f"{pixels:064x}",

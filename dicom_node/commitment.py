@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 from pathlib import Path
@@ -16,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from archive import commitments
 from archive.commitments import Kept, Reference, Request
 from archive.database import Database
-from archive.files import ImageFiles
+from archive.files import ImageFiles, new_digest
 from config.errors import LungprintError
 from config.settings import Settings
 from dicom_node.calling import calling
@@ -157,12 +156,12 @@ def _failure(files: ImageFiles, sop_class_uid: str, kept: Kept | None) -> Commit
         return CommitFailure.NO_SUCH_INSTANCE if known else CommitFailure.CLASS_NOT_SUPPORTED
     if kept.sop_class_uid != sop_class_uid:
         return CommitFailure.CLASS_INSTANCE_CONFLICT
-    return None if _is_whole(files.path(kept.file_sha256), kept) else CommitFailure.PROCESSING_FAILURE
+    return None if _is_whole(files.path(kept.file_digest), kept) else CommitFailure.PROCESSING_FAILURE
 
 
 def _is_whole(path: Path, kept: Kept) -> bool:
     """Read a file back: whether its data set is still the one that was acknowledged."""
-    digest, length = hashlib.sha256(), 0
+    digest, length = new_digest(), 0
     try:
         with path.open("rb") as file:
             read_file_meta(file)
@@ -172,7 +171,7 @@ def _is_whole(path: Path, kept: Kept) -> bool:
     except (OSError, HeaderUnreadable) as error:
         logger.error("The image file %s cannot be read back (%s).", path.name, type(error).__name__)
         return False
-    if (digest.hexdigest(), length) == (kept.file_sha256, kept.size):
+    if (digest.hexdigest(), length) == (kept.file_digest, kept.size):
         return True
     logger.error("The image file %s is damaged: it no longer has the digest that names it.", path.name)
     return False

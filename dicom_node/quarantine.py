@@ -73,7 +73,7 @@ def quarantine(
     Raises:
         OSError, sqlalchemy.exc.SQLAlchemyError: it could not be kept.
     """
-    place = files.set_aside(temporary, file.file_sha256)
+    place = files.set_aside(temporary, file.file_digest)
     entry = Quarantined(
         file_name=place.name,
         sop_class_uid=_column(claim.sop_class_uid),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from archive.files import new_digest
 from config.paths import DataDir
 from dicom_node.block_file import BlockFile
 from dicom_node.quick_encoding import file_header
@@ -48,7 +48,7 @@ class IncomingFile(BytesIO):
         self._folder = folder
         self._min_free = min_free
         self._look_at = _LOOK_AGAIN
-        self._digest = hashlib.sha256()
+        self._digest = new_digest()
         # Bytes of the header, which are not digested, that are still to be written.
         self._header = len(header)
         self._file: BlockFile | None = None
@@ -64,7 +64,7 @@ class IncomingFile(BytesIO):
         return None if self._file is None else self._file.path
 
     @property
-    def file_sha256(self) -> str:
+    def file_digest(self) -> str:
         """Digest of the data set so far, without the file's header."""
         digest = self._digest.copy()
         with memoryview(self._beginning) if self._file is None else self._file.pending as rest:

@@ -102,7 +102,7 @@ class Storage:
             claim: what the sender said about it; None = whatever its header says.
         """
         try:
-            file = StoredFile(incoming.file_sha256, incoming.length, calling_ae[:LONGEST_AE_TITLE])
+            file = StoredFile(incoming.file_digest, incoming.length, calling_ae[:LONGEST_AE_TITLE])
             try:
                 header = self._read_header(incoming)
             except HeaderUnreadable as error:
@@ -110,7 +110,7 @@ class Storage:
             if claim is not None and (difference := _difference(claim, header)):
                 return self._quarantine(incoming, file, claim, StoreStatus.MISMATCH, difference)
             with self._files.arriving():
-                self._files.keep(incoming.finish(), file.file_sha256)
+                self._files.keep(incoming.finish(), file.file_digest)
                 with self._turn:
                     registered = register(self._database, self._settings, header, file)
         except OSError as error:
@@ -137,7 +137,7 @@ class Storage:
 
     def _refuse(self, incoming: IncomingFile, claim: Claim, calling_ae: str, reason: str) -> Answer:
         try:
-            file = StoredFile(incoming.file_sha256, incoming.length, calling_ae[:LONGEST_AE_TITLE])
+            file = StoredFile(incoming.file_digest, incoming.length, calling_ae[:LONGEST_AE_TITLE])
             return self._quarantine(incoming, file, claim, StoreStatus.MISMATCH, reason)
         except OSError as error:
             return Answer(StoreStatus.OUT_OF_RESOURCES, _why(error))

@@ -50,7 +50,7 @@ def file_image(
         transfer_syntax_uid=EXPLICIT,
         series_pk=series.id,
         patient_pk=owner.id,
-        file_sha256=f"{number:064}",
+        file_digest=f"{number:064}",
         size=1,
         state=state,
         pixel_sha256=(pixels or str(number)).rjust(64, "0"),

@@ -73,7 +73,7 @@ class _Item:
 
     instance_id: int
     state: ImageState
-    file_sha256: str
+    file_digest: str
     model_id: str | None
 
 
@@ -146,7 +146,7 @@ class BatchEncoder:
                 outcomes[instance_id] = self._pool.outcome(future)
                 self._forget(instance_id)
         if outcomes:
-            self._encode(outcomes, {item.instance_id: item.file_sha256 for item in items})
+            self._encode(outcomes, {item.instance_id: item.file_digest for item in items})
 
     def _is_to_encode(self, item: _Item) -> bool:
         if item.state is ImageState.RECEIVED:
@@ -156,16 +156,16 @@ class BatchEncoder:
     def _decoding(self, item: _Item) -> Future[Outcome]:
         decoding = self._settings.decoding
         order = Order(
-            self._files.path(item.file_sha256),
+            self._files.path(item.file_digest),
             self._files.preview_path(item.instance_id),
             decoding.preview_side,
             decoding.max_pixels,
         )
         with self._lock:
-            file_sha256, future = self._ahead.get(item.instance_id, ("", None))
-            if future is None or file_sha256 != item.file_sha256:
+            file_digest, future = self._ahead.get(item.instance_id, ("", None))
+            if future is None or file_digest != item.file_digest:
                 future = self._pool.submit(order)
-                self._ahead[item.instance_id] = item.file_sha256, future
+                self._ahead[item.instance_id] = item.file_digest, future
                 self._begun[item.instance_id] = time.monotonic()
                 while len(self._ahead) > MOST_AHEAD:
                     oldest = next(iter(self._ahead))
@@ -237,12 +237,12 @@ class BatchEncoder:
         )
         return progress.record_encoding(session, instance_id, outcome.picture, encoding)
 
-    def _is_present(self, session: Session, instance_id: int, file_sha256: str) -> bool:
+    def _is_present(self, session: Session, instance_id: int, file_digest: str) -> bool:
         """Whether what was decoded is the image still, and not corrected or purged meanwhile."""
         instance = session.get(Instance, instance_id, with_for_update=True)
         if instance is None:
             self._files.preview_path(instance_id).unlink(missing_ok=True)
-        return instance is not None and instance.file_sha256 == file_sha256
+        return instance is not None and instance.file_digest == file_digest
 
     def _record_unreadable(self, session: Session, instance_id: int, outcome: Unreadable) -> None:
         if not (outcome.for_good and progress.mark_unsuitable(session, instance_id, outcome.reason)):
@@ -252,7 +252,7 @@ class BatchEncoder:
 
 def _items(session: Session, instance_ids: Iterable[int]) -> list[_Item]:
     query = (
-        select(Instance.id, Instance.state, Instance.file_sha256, Code.model_id)
+        select(Instance.id, Instance.state, Instance.file_digest, Code.model_id)
         .outerjoin(Code, Code.instance_pk == Instance.id)
         .where(Instance.id.in_(list(instance_ids)))
     )

@@ -101,7 +101,7 @@ def make_preview(database: Database, files: ImageFiles, pool: DecodePool, settin
     if instance is None:
         return False
     decoding = settings.decoding
-    order = Order(files.path(instance.file_sha256), target, decoding.preview_side, decoding.max_pixels)
+    order = Order(files.path(instance.file_digest), target, decoding.preview_side, decoding.max_pixels)
     outcome = pool.outcome(pool.submit(order))
     if isinstance(outcome, Unreadable):
         logger.warning("image %d has no preview: %s", instance_id, outcome.reason)

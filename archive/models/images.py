@@ -63,7 +63,7 @@ class Instance(Base):
     transfer_syntax_uid: Mapped[str] = mapped_column(String(128))
     series_pk: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
     patient_pk: Mapped[int] = mapped_column(ForeignKey("patients.id"), index=True)
-    file_sha256: Mapped[str] = mapped_column(String(64))
+    file_digest: Mapped[str] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(BigInteger)
     calling_ae: Mapped[str] = mapped_column(String(16), default="")
     received_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
@@ -95,14 +95,14 @@ class Variant(Base):
     """
 
     __tablename__ = "variants"
-    __table_args__ = (UniqueConstraint("instance_pk", "file_sha256"),)
+    __table_args__ = (UniqueConstraint("instance_pk", "file_digest"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     instance_pk: Mapped[int] = mapped_column(ForeignKey("instances.id"), index=True)
     patient_pk: Mapped[int] = mapped_column(ForeignKey("patients.id"))
     superseded: Mapped[bool] = mapped_column(default=False)
     pixel_sha256: Mapped[str | None] = mapped_column(String(64), default=None)
-    file_sha256: Mapped[str] = mapped_column(String(64))
+    file_digest: Mapped[str] = mapped_column(String(64))
     transfer_syntax_uid: Mapped[str] = mapped_column(String(128))
     size: Mapped[int] = mapped_column(BigInteger)
     calling_ae: Mapped[str] = mapped_column(String(16), default="")

@@ -43,7 +43,7 @@ def orders_in_archive(database: Database, folder: DataDir) -> tuple[list[Order],
         for image in labelled_images(session):
             name = f"image {image.instance_id}"
             if image.doubt is None:
-                orders.append(Order(files.path(image.file_sha256), name, image.label))
+                orders.append(Order(files.path(image.file_digest), name, image.label))
             else:
                 left_out.append(LeftOut(name, image.doubt.value))
     return orders, left_out

@@ -49,7 +49,7 @@ def file_image(session: Session, patient: Patient, year: int = 2024, accession: 
         transfer_syntax_uid="1.2.840.10008.1.2.1",
         series=series,
         patient_pk=patient.id,
-        file_sha256=hashlib.sha256(str(number).encode()).hexdigest(),
+        file_digest=hashlib.sha256(str(number).encode()).hexdigest(),
         size=524288,
         **(given | facts),
     )

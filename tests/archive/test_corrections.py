@@ -62,10 +62,10 @@ def test_another_patient_id_moves_the_image_and_closes_its_alert(
     assert (sent.instance_id, sent.outcome) == (number, Outcome.CORRECTED)
     with database.read() as session:
         image = session.get_one(Instance, number)
-        assert (image.state, image.file_sha256, image.patient.patient_id) == (ImageState.RECEIVED, "b" * 64, "RIGHT")
+        assert (image.state, image.file_digest, image.patient.patient_id) == (ImageState.RECEIVED, "b" * 64, "RIGHT")
         assert (image.verdict, image.pixel_sha256, session.get(Code, number)) == ("", None, None)
         (kept,) = session.scalars(select(Variant))
-        assert (kept.file_sha256, kept.superseded, kept.pixel_sha256) == ("a" * 64, True, PIXELS)
+        assert (kept.file_digest, kept.superseded, kept.pixel_sha256) == ("a" * 64, True, PIXELS)
         assert labels(session) == ["RIGHT"]
         closed = session.get_one(Alert, alert)
         assert (closed.state, closed.resolution) == (AlertState.RESOLVED, "corrected")
@@ -84,13 +84,13 @@ def test_the_replaced_version_again_undoes_no_correction_but_is_reported_once(
     assert [send(database, settings, HEADER, "a").outcome for _ in range(2)] == [Outcome.VARIANT, Outcome.SAME]
     assert causes(database) == ["replaced_again"]
     with database.read() as session:
-        assert session.get_one(Instance, number).file_sha256 == "b" * 64
+        assert session.get_one(Instance, number).file_digest == "b" * 64
         assert session.scalar(select(func.count(Variant.id))) == 1
     # With any change to it, it is a statement of its own.
     assert send(database, settings, HEADER, "c").outcome is Outcome.CORRECTED
     with database.read() as session:
         assert session.get_one(Instance, number).patient.patient_id == "WRONG"
-        assert sorted(session.scalars(select(Variant.file_sha256))) == ["a" * 64, "b" * 64]
+        assert sorted(session.scalars(select(Variant.file_digest))) == ["a" * 64, "b" * 64]
 
 
 def test_other_bytes_that_do_not_say_whose_image_it_is_correct_nothing(database: Database, settings: Settings) -> None:
@@ -102,7 +102,7 @@ def test_other_bytes_that_do_not_say_whose_image_it_is_correct_nothing(database:
     ]
     assert causes(database) == ["uid_conflict", "uid_conflict"]
     with database.read() as session:
-        assert session.get_one(Instance, number).file_sha256 == "a" * 64
+        assert session.get_one(Instance, number).file_digest == "a" * 64
         assert session.get_one(Alert, alert).state is AlertState.OPEN
 
 
@@ -112,7 +112,7 @@ def test_after_rejection_a_new_version_under_the_same_id_is_a_correction(
     number, alert = matched(database, settings, AlertState.CONFIRMED)
     assert send(database, settings, HEADER, "b").outcome is Outcome.CORRECTED
     with database.read() as session:
-        assert session.get_one(Instance, number).file_sha256 == "b" * 64
+        assert session.get_one(Instance, number).file_digest == "b" * 64
         assert session.get_one(Alert, alert).state is AlertState.RESOLVED
 
 
@@ -127,7 +127,7 @@ def test_a_variant_from_before_becomes_the_image_when_it_comes_as_a_correction(
         ).state = AlertState.CONFIRMED
     assert send(database, settings, HEADER, "b").outcome is Outcome.CORRECTED
     with database.read() as session:
-        assert [(one.file_sha256, one.superseded) for one in session.scalars(select(Variant))] == [("a" * 64, True)]
+        assert [(one.file_digest, one.superseded) for one in session.scalars(select(Variant))] == [("a" * 64, True)]
         assert {alert.state for alert in session.scalars(select(Alert))} == {AlertState.RESOLVED}
 
 

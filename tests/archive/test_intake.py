@@ -37,7 +37,7 @@ def test_a_new_image_is_received_and_left_to_the_direct_way_for_a_moment(
     assert entered.outcome is Outcome.NEW
     with database.read() as session:
         row = session.get_one(Instance, entered.instance_id)
-        assert (row.state, row.file_sha256, row.size, row.calling_ae) == (ImageState.RECEIVED, "a" * 64, 100, "PACS")
+        assert (row.state, row.file_digest, row.size, row.calling_ae) == (ImageState.RECEIVED, "a" * 64, 100, "PACS")
         assert row.due_at > now()
         assert due(session, ImageState.RECEIVED, 10) == []
 
@@ -79,9 +79,9 @@ def test_each_variant_is_noted_and_alerted_once(database: Database, settings: Se
     ]
     assert {entry.instance_id for entry in outcomes} == {first.instance_id}
     with database.read() as session:
-        assert session.scalars(select(Variant.file_sha256).order_by(Variant.id)).all() == ["b" * 64, "c" * 64]
+        assert session.scalars(select(Variant.file_digest).order_by(Variant.id)).all() == ["b" * 64, "c" * 64]
         assert session.scalars(select(Alert.state)).all() == [AlertState.OPEN, AlertState.OPEN]
-        assert session.scalars(select(Instance.file_sha256)).all() == ["a" * 64]
+        assert session.scalars(select(Instance.file_digest)).all() == ["a" * 64]
 
 
 def test_later_headers_fill_gaps_of_a_patient_but_change_nothing(database: Database, settings: Settings) -> None:

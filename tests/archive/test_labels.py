@@ -27,7 +27,7 @@ def test_a_matched_image_is_believed_and_named_by_patient_id_and_issuer(database
         image = add(session, "P1")
         (found,) = labelled_images(session)
         assert (found.instance_id, found.label, found.doubt) == (image.id, ("P1", "HOSP"), None)
-        assert found.file_sha256 == image.file_sha256
+        assert found.file_digest == image.file_digest
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_an_instance_uid_under_two_patient_ids_is_taken_out(database: Database) 
                 Variant(
                     instance_pk=image.id,
                     patient_pk=patient_pk,
-                    file_sha256="f" * 64,
+                    file_digest="f" * 64,
                     transfer_syntax_uid="1.2.840.10008.1.2.1",
                     size=1,
                 )

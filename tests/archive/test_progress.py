@@ -43,7 +43,7 @@ def add_image(session: Session, uid: str = "1.2.3", state: ImageState = ImageSta
         transfer_syntax_uid="1.2.840.10008.1.2.1",
         series=series,
         patient=patient,
-        file_sha256="cd" * 32,
+        file_digest="cd" * 32,
         size=1,
         state=state,
     )

@@ -63,8 +63,8 @@ def store(files: ImageFiles, session: Session, label: str, **facts: object) -> I
     image = file_image(session, file_patient(session, label, f"{label}^Name", birth_date="19700101"), **facts)
     file_code(session, image, bytes(36), 6)
     content = f"{label} {image.id}".encode()
-    image.file_sha256 = hashlib.sha256(content).hexdigest()
-    files.path(image.file_sha256).write_bytes(content)
+    image.file_digest = hashlib.sha256(content).hexdigest()
+    files.path(image.file_digest).write_bytes(content)
     files.preview_path(image.id).parent.mkdir(parents=True, exist_ok=True)
     files.preview_path(image.id).write_bytes(content)
     session.flush()
@@ -141,7 +141,7 @@ def test_a_study_goes_alone_and_its_patient_with_the_last_one(database: Database
     with database.read() as session:
         assert session.scalars(select(Instance.id)).all() == [second.id]
         assert session.get_one(Patient, second.patient_pk).patient_id == "DOE-4711"
-    assert not files.path(first.file_sha256).exists() and files.path(second.file_sha256).exists()
+    assert not files.path(first.file_digest).exists() and files.path(second.file_digest).exists()
     remove(database, files, Subject(PurgeKind.STUDY, uids[1]))
     with database.read() as session:
         assert session.scalars(select(Study.id)).all() == []
@@ -166,14 +166,14 @@ def test_versions_of_others_images_that_carry_the_name_go_too(database: Database
             instance_pk=image.id,
             patient_pk=doe.id,
             superseded=True,
-            file_sha256="d" * 64,
+            file_digest="d" * 64,
             transfer_syntax_uid="1.2",
             size=1,
         )
         session.add(version)
         files.path("d" * 64).write_bytes(b"x")
     remove(database, files)
-    assert not files.path("d" * 64).exists() and files.path(image.file_sha256).exists()
+    assert not files.path("d" * 64).exists() and files.path(image.file_digest).exists()
 
 
 def test_alerts_about_others_stay_without_the_name(database: Database, files: ImageFiles) -> None:
@@ -230,9 +230,9 @@ def test_a_file_that_came_again_meanwhile_stays(database: Database, files: Image
     number = purge(database, DOE, ADMIN, KEY)
     assert number is not None
     with database.write() as session:
-        file_image(session, file_patient(session, "DOE-4711")).file_sha256 = image.file_sha256
+        file_image(session, file_patient(session, "DOE-4711")).file_digest = image.file_digest
     finish(database, files, number)
-    assert files.path(image.file_sha256).exists()
+    assert files.path(image.file_digest).exists()
 
 
 def _purge_and_die(settings: Settings, folder: DataDir, after: int) -> None:
@@ -262,7 +262,7 @@ def test_a_purge_that_was_killed_is_finished_by_the_next(
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert sum(files.path(image.file_sha256).exists() for image in images) == 4 - after
+    assert sum(files.path(image.file_digest).exists() for image in images) == 4 - after
     with database.read() as session:
         (number,) = unfinished(session)
         assert not extent(session, DOE)

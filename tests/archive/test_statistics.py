@@ -60,7 +60,7 @@ def test_status_counts_what_is_there(database: Database, settings: Settings, fol
         file_alert(session, image, kind=AlertKind.AUDIT_PRIOR_MISMATCH, state=AlertState.HELD)
         session.add(Quarantined(file_name="a", status=0xC210, reason="no pixel data", size=3))
         session.add(
-            Variant(instance_pk=image.id, patient_pk=patient.id, file_sha256="b", transfer_syntax_uid="1.2", size=4)
+            Variant(instance_pk=image.id, patient_pk=patient.id, file_digest="b", transfer_syntax_uid="1.2", size=4)
         )
     found = system_status(database, settings, folder).as_json()
     assert found["images"] == {"RECEIVED": 1, "ENCODED": 0, "MATCHED": 1, "UNSUITABLE": 0, "FAILED": 1}

@@ -201,7 +201,7 @@ def test_the_archive_gives_what_nobody_doubts(tmp_path: Path, folder: DataDir, d
     with database.write() as session:
         good, doubted = file_patient(session, MRN, NAME), file_patient(session, "P2")
         for seed in (1, 2):
-            file_image(session, good).file_sha256 = stored(seed)
+            file_image(session, good).file_digest = stored(seed)
         file_image(session, good)
         file_image(session, good, state=ImageState.UNSUITABLE)
         file_alert(session, file_image(session, doubted), state=AlertState.OPEN)

@@ -245,7 +245,7 @@ def archive(folder: DataDir, database: Database) -> DataDir:
                 image = file_image(session, f"SECRET{person}")
                 header = PatientHeader(patient_id=f"SECRET{person}", name="Secret^Name")
                 wrapped = digital_xray(picture, patient=header, study=StudyHeader(taken=datetime(2024, 1, 1)))
-                wrapped.save_as(files.path(image.file_sha256), enforce_file_format=True)
+                wrapped.save_as(files.path(image.file_digest), enforce_file_format=True)
     return folder
 
 

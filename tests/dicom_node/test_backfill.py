@@ -40,7 +40,7 @@ def test_files_are_taken_in_byte_for_byte(
     root = archive_folder(tmp_path / "export")
     assert statuses(run(settings, folder, database, root)) == {StoreStatus.SUCCESS: 3, StoreStatus.UNREADABLE: 1}
     with database.read() as session:
-        digests = session.scalars(select(Instance.file_sha256).order_by(Instance.id)).all()
+        digests = session.scalars(select(Instance.file_digest).order_by(Instance.id)).all()
         assert session.scalar(select(func.count()).select_from(Quarantined)) == 0
     for number, digest in enumerate(digests):
         source = root / f"patient{number}" / "IM0001"

@@ -154,7 +154,7 @@ def test_each_image_that_is_not_safe_has_its_reason(sender: Sender, folder: Data
         assert sender.send(radiograph(number)) == 0
     files = ImageFiles(folder)
     with database.read() as session:
-        paths = {row.sop_instance_uid: files.path(row.file_sha256) for row in session.scalars(select(Instance))}
+        paths = {row.sop_instance_uid: files.path(row.file_digest) for row in session.scalars(select(Instance))}
     damaged = paths[named(3)[1]]
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"\x01")
     paths[named(4)[1]].unlink()

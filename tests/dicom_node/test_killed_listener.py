@@ -80,8 +80,8 @@ def test_acknowledged_images_survive_a_kill_of_every_process(tmp_path: Path) -> 
         settings = load_settings(listener.folder.root)
         database = open_database(settings, listener.folder)
         with database.read() as session:
-            rows = session.execute(select(Instance.sop_instance_uid, Instance.file_sha256)).all()
-        digests = {row.sop_instance_uid: row.file_sha256 for row in rows}
+            rows = session.execute(select(Instance.sop_instance_uid, Instance.file_digest)).all()
+        digests = {row.sop_instance_uid: row.file_digest for row in rows}
         files = ImageFiles(listener.folder)
         for image in acknowledged:
             assert dataset_bytes(files.path(digests[str(image.SOPInstanceUID)])) == encoded(image)

@@ -39,7 +39,7 @@ SIDE = 32
 def kept(folder: DataDir, database: Database) -> Path:
     """The file of the one image that was taken in."""
     with database.read() as session:
-        return ImageFiles(folder).path(session.scalars(select(Instance)).one().file_sha256)
+        return ImageFiles(folder).path(session.scalars(select(Instance)).one().file_digest)
 
 
 def in_file(image: Dataset, content: bytes, path: Path) -> Path:

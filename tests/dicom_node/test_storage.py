@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import hashlib
-
 import pytest
+from blake3 import blake3
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
     CTImageStorage,
@@ -52,9 +51,9 @@ def test_an_image_is_stored_as_sent_and_received(
         assert row.transfer_syntax_uid == syntax and row.calling_ae == "MODALITY"
         assert (row.patient.patient_id, row.patient.name) == ("PID1", "Doe1^Jane")
         assert row.series.study.study_instance_uid == image.StudyInstanceUID
-    assert row.file_sha256 == hashlib.sha256(encoded(image)).hexdigest() and row.size == len(encoded(image))
-    assert dataset_bytes(ImageFiles(folder).path(row.file_sha256)) == encoded(image)
-    assert kept(folder) == [f"{row.file_sha256}.dcm"]
+    assert row.file_digest == blake3(encoded(image)).hexdigest() and row.size == len(encoded(image))
+    assert dataset_bytes(ImageFiles(folder).path(row.file_digest)) == encoded(image)
+    assert kept(folder) == [f"{row.file_digest}.dcm"]
 
 
 def test_a_deflated_image_is_stored_as_sent(sender: Sender, folder: DataDir, database: Database) -> None:
@@ -67,7 +66,7 @@ def test_a_deflated_image_is_stored_as_sent(sender: Sender, folder: DataDir, dat
     assert sender.send_bytes(content, DX, image.SOPInstanceUID, syntax) == 0x0000
     with database.read() as session:
         assert only(session).patient.patient_id == "PID1"
-        assert dataset_bytes(ImageFiles(folder).path(only(session).file_sha256)) == content
+        assert dataset_bytes(ImageFiles(folder).path(only(session).file_digest)) == content
 
 
 def test_the_same_bytes_again_change_nothing(sender: Sender, folder: DataDir, database: Database) -> None:
@@ -90,8 +89,8 @@ def test_other_bytes_under_one_uid_become_a_variant_and_one_alert(
             session.scalars(select(Alert)).one(),
         )
         assert instance.patient.patient_id == "PID1"
-        assert dataset_bytes(ImageFiles(folder).path(instance.file_sha256)) == encoded(first)
-        assert dataset_bytes(ImageFiles(folder).path(variant.file_sha256)) == encoded(second)
+        assert dataset_bytes(ImageFiles(folder).path(instance.file_digest)) == encoded(first)
+        assert dataset_bytes(ImageFiles(folder).path(variant.file_digest)) == encoded(second)
         assert alert.kind is AlertKind.DUPLICATE_IMAGE and alert.evidence == {"cause": "uid_conflict"}
         assert alert.patient.patient_id == "PID1" and alert.other_instance_pk == instance.id
 
@@ -181,7 +180,7 @@ def test_a_database_that_cannot_be_written_is_answered_with_a700(
 def test_a_folder_that_cannot_be_written_is_answered_with_a700(
     sender: Sender, folder: DataDir, database: Database
 ) -> None:
-    digest = hashlib.sha256(encoded(radiograph(1))).hexdigest()
+    digest = blake3(encoded(radiograph(1))).hexdigest()
     place = ImageFiles(folder).path(digest).parent
     place.rmdir()
     place.write_text("in the way")

@@ -77,7 +77,7 @@ def stored(listener: ListenerProcess) -> dict[str, bytes]:
     with database.read() as session:
         rows = list(session.scalars(select(Instance)))
     database.close()
-    return {row.sop_instance_uid: dataset_bytes(files.path(row.file_sha256)) for row in rows}
+    return {row.sop_instance_uid: dataset_bytes(files.path(row.file_digest)) for row in rows}
 
 
 def by_uid(root: Path) -> dict[str, Path]:
@@ -153,7 +153,7 @@ def test_real_chest_images_arrive_with_every_pixel(listener: ListenerProcess, sh
     assert done.returncode == 0, done.stderr[-500:]
     files, database = ImageFiles(listener.folder), opened(listener)
     with database.read() as session:
-        kept = {row.sop_instance_uid: files.path(row.file_sha256) for row in session.scalars(select(Instance))}
+        kept = {row.sop_instance_uid: files.path(row.file_digest) for row in session.scalars(select(Instance))}
     database.close()
     assert set(kept) == set(chest) and len(chest) > 3
     compared = 0

@@ -82,7 +82,7 @@ def check_nothing_lost(system: RunningSystem, acknowledged: set[str], stream: li
         assert max(findings.values(), default=1) == 1
     for sent in stream:
         if sent.sop_instance_uid in acknowledged:
-            assert pixel_bytes(files.path(rows[sent.sop_instance_uid].file_sha256)) == pixel_bytes(sent.path)
+            assert pixel_bytes(files.path(rows[sent.sop_instance_uid].file_digest)) == pixel_bytes(sent.path)
     database.close()
 
 

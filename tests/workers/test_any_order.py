@@ -124,7 +124,7 @@ class Archive(RuleBasedStateMachine):
             image = images[place % len(images)]
             with self.database.read() as session:
                 study = session.get_one(Instance, image.id).series.study.study_instance_uid
-            person = self.shows[image.file_sha256]
+            person = self.shows[image.file_digest]
             self._send(image.sop_instance_uid, study, label, person if same else person + 1)
 
     @rule()
@@ -139,9 +139,9 @@ class Archive(RuleBasedStateMachine):
 
     def encode(self, image: Instance) -> None:
         # An image of a person has always the same embedding; so have its versions.
-        vector = Crowd(day=image.id).embedding(self.shows[image.file_sha256])
+        vector = Crowd(day=image.id).embedding(self.shows[image.file_digest])
         code = self.crowd.code(vector)
-        pixels = hashlib.sha256(f"{image.id} {self.shows[image.file_sha256]}".encode()).hexdigest()
+        pixels = hashlib.sha256(f"{image.id} {self.shows[image.file_digest]}".encode()).hexdigest()
         with self.database.write() as session:
             encoding = progress.Encoding(MODEL, vector, code, np.zeros((6, 6), np.float32))
             progress.record_encoding(session, image.id, progress.Picture(9, 9, pixels, "PA"), encoding)
@@ -261,7 +261,7 @@ class Archive(RuleBasedStateMachine):
     @invariant()
     def every_file_belongs_to_an_image_and_every_image_has_its_file(self) -> None:
         with self.database.read() as session:
-            named = {*session.scalars(select(Instance.file_sha256)), *session.scalars(select(Variant.file_sha256))}
+            named = {*session.scalars(select(Instance.file_digest)), *session.scalars(select(Variant.file_digest))}
             waiting = bool(unfinished(session))
         stored = {path.stem for path in self.folder.images.rglob("*.dcm")}
         assert named <= stored and (waiting or named == stored)

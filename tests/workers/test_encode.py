@@ -150,7 +150,7 @@ def test_a_missing_file_is_tried_again_and_then_a_dead_letter(
     desk: Desk, files: ImageFiles, settings: Settings, add_image: AddImage
 ) -> None:
     instance_id = add_image(film(1))
-    files.path(desk.image(instance_id).file_sha256).unlink()
+    files.path(desk.image(instance_id).file_digest).unlink()
     for attempt in range(1, settings.workers.max_attempts):
         desk.encoder.run([instance_id])
         assert desk.image(instance_id).attempts == attempt

@@ -216,7 +216,7 @@ def test_orthanc_files_the_results_in_the_study_of_the_image(
         with database.read() as session:
             image = session.scalars(select(Instance)).first()
         assert image is not None
-        pacs.ask("/instances", ImageFiles(folder).path(image.file_sha256).read_bytes())
+        pacs.ask("/instances", ImageFiles(folder).path(image.file_digest).read_bytes())
         settings = with_pacs(folder, pacs.dicom_port, ae_title="ORTHANC")
         for number in messages.values():
             assert notify(desk(database, folder, settings), number)
