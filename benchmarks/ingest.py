@@ -101,7 +101,7 @@ def _held(process: psutil.Process) -> int:
 
 @click.command()
 @click.option("--large", default=120, show_default=True, help="Images of 8 MB in one round.")
-@click.option("--small", default=400, show_default=True, help="Images of 40 kB in one round.")
+@click.option("--small", default=200, show_default=True, help="Images of 40 kB in one round.")
 @click.option("--rounds", default=3, show_default=True, help="Rounds; the receivers take turns in each.")
 @click.option("--place", help="Folder for all files; the system's own for temporary files by default.")
 @click.option("--record/--no-record", default=True, show_default=True, help="Append to results/ingest.csv.")
