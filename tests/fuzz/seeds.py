@@ -44,6 +44,8 @@ SYNTAXES = (
     JPEGBaseline8Bit,
 )
 RELEASE_REQUEST = struct.pack(">BxL4x", 5, 4)
+# Number of `long_image`, as `radiograph` counts.
+LONG_IMAGE = 4
 ABORT = struct.pack(">BxLxxBB", 7, 4, 0, 0)
 
 
@@ -97,6 +99,12 @@ def pdus() -> tuple[bytes, ...]:
         struct.pack(">BxLxBBB", 3, 4, 1, 1, 3),
         b"\x02" + association_request()[1:],
     )
+
+
+@cache
+def long_image() -> bytes:
+    """A data set of some 700 kB, which is more than stays in memory."""
+    return encoded(radiograph(LONG_IMAGE, side=600))
 
 
 @cache

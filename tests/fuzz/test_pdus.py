@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from dicom_node.spool import SMALL
+from dicom_node.straight import HEAD, SHORTEST
+from tests.dicom_node.sending import command, pdu
 from tests.fuzz.amount import PDUS, SEED, TIMEOUT
 from tests.fuzz.mutation import mutated, spliced
 from tests.fuzz.peer import Watched, fire
-from tests.fuzz.seeds import association_request, pdus
+from tests.fuzz.seeds import ABORT, LONG_IMAGE, RELEASE_REQUEST, association_request, long_image, pdus
 from tests.listening import ListenerProcess
 
 pytestmark = pytest.mark.timeout(TIMEOUT)
@@ -67,6 +70,37 @@ def test_damaged_pdus_harm_nobody(listener: ListenerProcess) -> None:
             watched.check(seed)
     assert listener.stop() == 0
     print(f"{sent} damaged PDUs")
+
+
+def long_case(seed: int) -> bytes:
+    """A long image in fragments of one length, as they are read straight into a file, one to three of them damaged."""
+    chance = random.Random(seed)
+    content, length = long_image(), chance.randint(SHORTEST, 3 * SHORTEST)
+    fragments = [content[at : at + length] for at in range(0, len(content), length)]
+    stream = [pdu((3, command(LONG_IMAGE)))]
+    stream += [pdu((2 if number == len(fragments) else 0, one)) for number, one in enumerate(fragments, 1)]
+    for _ in range(chance.randint(1, 3)):
+        at = chance.randrange(SMALL // length, len(stream))
+        # The header says what the rest is; damage to pixels is no damage to a PDU.
+        stream[at] = mutated(stream[at][: HEAD.size], chance) + stream[at][HEAD.size :]
+    end = chance.choice((b"", RELEASE_REQUEST, ABORT, stream[-1], stream[1]))
+    return association_request() + b"".join(stream) + end
+
+
+def test_damaged_fragments_of_long_images_harm_nobody(listener: ListenerProcess) -> None:
+    watched = Watched(listener)
+    seeds = range(SEED * 10_000_000, SEED * 10_000_000 + max(40, PDUS // 50))
+    with ThreadPoolExecutor(SENDERS) as senders:
+        for begin in range(seeds.start, seeds.stop, ROUND):
+            chosen = range(begin, min(begin + ROUND, seeds.stop))
+            problems = senders.map(lambda seed: _problem(listener.port, long_case(seed)), chosen)
+            for seed, problem in zip(chosen, problems, strict=True):
+                assert not problem, f"long case {seed}: {problem}"
+            if begin == seeds.start:
+                watched.settle()
+            watched.check(begin)
+    assert listener.stop() == 0
+    assert not list(listener.folder.incoming.iterdir()), "what was half received is removed"
 
 
 def test_known_troublemakers_harm_nobody(listener: ListenerProcess) -> None:
