@@ -160,18 +160,20 @@ def demographics(session: Session, persons: Collection[int]) -> dict[int, tuple[
 def pages(session: Session, model_id: str, size: int = 10_000) -> Iterator[Page]:
     """Everything that belongs to the gallery: all matched images with codes of a network, `size` at a time by id."""
     last = 0
-    while True:
-        rows = session.execute(_PAGE.limit(size), {"model": model_id, "last": last}).all()
-        if not rows:
-            return
+    # From the connection itself: the session's own way takes a third longer for a million rows.
+    connection = session.connection()
+    while rows := connection.execute(_PAGE.limit(size), {"model": model_id, "last": last}).all():
         last = rows[-1][0]
-        yield Page(*_numbers([row[:2] for row in rows]), _bytes([row[2] for row in rows]))
+        instance, person = (np.fromiter((row[at] for row in rows), np.int64, len(rows)) for at in (0, 1))
+        yield Page(instance, person, _bytes([row[2] for row in rows]))
 
 
 def count_outdated(session: Session, model_id: str) -> int:
     """How many matched images have codes of another network only, and so are not in the gallery."""
-    query = select(func.count()).select_from(Instance).join(Code, Code.instance_pk == Instance.id)
-    return session.scalar(query.where(Instance.state == ImageState.MATCHED, Code.model_id != model_id)) or 0
+    # Those codes first, by their index: most galleries have none, and SQLite would look up the codes of every image.
+    outdated = select(Code.instance_pk).where(Code.model_id != model_id)
+    query = select(func.count()).select_from(Instance)
+    return session.scalar(query.where(Instance.id.in_(outdated), Instance.state == ImageState.MATCHED)) or 0
 
 
 def same_pixels(session: Session, probe: Probe) -> Twin | None:
@@ -284,10 +286,13 @@ _SAME_PIXELS = (
         or_(Instance.patient_pk == bindparam("label"), ~is_rejected()),
     )
 )
+# By the key of the codes: SQLite walks these by their network, in that order, and stops where a page is full. By the id
+# of the images, though the same number, it would sort all that are left for every page.
 _PAGE = (
-    select(Instance.id, PERSON, Code.code)
+    select(Code.instance_pk, PERSON, Code.code)
+    .join(Instance, Code.instance_pk == Instance.id)
     .join(Patient, Instance.patient_pk == Patient.id)
-    .join(Code, Code.instance_pk == Instance.id)
-    .where(Instance.state == ImageState.MATCHED, Code.model_id == bindparam("model"), Instance.id > bindparam("last"))
-    .order_by(Instance.id)
+    .where(Instance.state == ImageState.MATCHED, Code.model_id == bindparam("model"))
+    .where(Code.instance_pk > bindparam("last"))
+    .order_by(Code.instance_pk)
 )

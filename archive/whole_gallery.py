@@ -51,16 +51,16 @@ def extent(session: Session, model_id: str, newest: int | None = None) -> tuple[
 def whole_gallery(session: Session, model_id: str, newest: int) -> Iterator[WholePage]:
     """All images of the gallery up to the id `newest`, some thousand at a time."""
     query = (
-        select(Instance.id, PERSON, Series.study_pk, Instance.pixel_sha256, Code.embedding, Code.code)
+        select(Code.instance_pk, PERSON, Series.study_pk, Instance.pixel_sha256, Code.embedding, Code.code)
+        .join(Instance, Code.instance_pk == Instance.id)
         .join(Patient, Instance.patient_pk == Patient.id)
         .join(Series, Instance.series_pk == Series.id)
-        .join(Code, Code.instance_pk == Instance.id)
-        .where(Instance.state == ImageState.MATCHED, Code.model_id == model_id, Instance.id <= newest)
-        .order_by(Instance.id)
+        .where(Instance.state == ImageState.MATCHED, Code.model_id == model_id, Code.instance_pk <= newest)
+        .order_by(Code.instance_pk)  # see `archive.gallery._PAGE`
         .limit(_PAGE)
     )
     last = 0
-    while rows := session.execute(query.where(Instance.id > last)).all():
+    while rows := session.execute(query.where(Code.instance_pk > last)).all():
         last = rows[-1][0]
         numbers = np.array([row[:3] for row in rows], np.int64)
         exposures = np.array([_exposure(row[0], row[3]) for row in rows], np.int64)

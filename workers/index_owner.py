@@ -133,7 +133,7 @@ class IndexOwner:
             if len(found):
                 self._index.add(found.instance, found.embedding)
         # An image that went while the others were read.
-        self.rows.remove(np.setdiff1d(self.rows.ids, self._index.ids))
+        self.rows.remove(np.setdiff1d(self.rows.ids, self._index.ids, assume_unique=True))
         self._since_snapshot = len(missing) + len(stale) + len(changes.images)
         logger.info(
             "index ready in %.1f s: %d images of %d persons, %d from the snapshot, %d from the database",

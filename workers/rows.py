@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import IndexInputInvalid
+from retrieval.index.base import check_once
 from retrieval.index.growing import grown
 from retrieval.index.hamming import CodeTable
 from retrieval.index.id_map import MISSING, IdMap
@@ -67,8 +68,7 @@ class GalleryRows:
         """
         if codes.shape != (len(ids), 2 * self._half) or len(persons) != len(ids):
             raise IndexInputInvalid("Codes of another length cannot join this gallery.")
-        if len(np.unique(ids)) != len(ids):
-            raise IndexInputInvalid("An id was given twice in one call.")
+        check_once(ids)
         rows = self._row.rows(ids)
         fresh = rows == MISSING
         self._leave(self._persons[rows[~fresh]])

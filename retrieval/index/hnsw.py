@@ -128,11 +128,11 @@ class HnswIndex:
         except (OSError, ValueError, RuntimeError) as error:
             raise SnapshotInvalid("The stored index cannot be read.") from error
         total = graph.get_current_count()
-        live = np.unique(nodes)
-        if len(ids) != len(nodes) or (len(live) and not 0 <= live[0] <= live[-1] < total):
+        if len(ids) != len(nodes) or (len(nodes) and not 0 <= nodes.min() <= nodes.max() < total):
             raise SnapshotInvalid("The stored index does not fit its ids.")
+        live = np.count_nonzero(np.bincount(nodes))
         self._clear()
-        self._graph, self._nodes, self._deleted = graph, total, total - len(live)
+        self._graph, self._nodes, self._deleted = graph, total, total - int(live)
         self._graph.set_num_threads(1)
         use_large_pages()
         self._first = np.full(graph.get_max_elements(), -1, np.int64)

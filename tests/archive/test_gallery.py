@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from archive.alerts import Finding, conflict_key, label_key, pixels_key, raise_alert
@@ -21,6 +26,7 @@ from archive.gallery import (
 )
 from archive.models import Instance
 from archive.states import AlertKind, AlertState, ImageState
+from archive.whole_gallery import whole_gallery
 from config.settings import Settings
 from tests.filed import add_code, file_image
 
@@ -153,6 +159,26 @@ def test_pages_hold_the_whole_gallery_once(database: Database) -> None:
         assert found[0].code[3].tolist() == [wanted[3], 255]
         assert count_outdated(session, MODEL) == 1
         assert embeddings_of(session, [wanted[7], 999]).instance.tolist() == [wanted[7]]
+
+
+@pytest.mark.parametrize("read", [pages, partial(whole_gallery, newest=10**6)])
+def test_a_page_ends_where_it_is_full_and_nothing_is_sorted(
+    database: Database, read: Callable[[Session, str], Iterator[object]]
+) -> None:
+    """A million images in pages of thousands would be sorted hundreds of times."""
+    asked: list[tuple[str, Any]] = []
+
+    @event.listens_for(database.engine, "before_cursor_execute")
+    def _(_connection: object, _cursor: object, statement: str, values: Any, *_rest: object) -> None:
+        asked.append((statement, values))
+
+    with database.read() as session:
+        assert not list(read(session, MODEL))
+        queries = [(statement, values) for statement, values in asked if statement.startswith("SELECT")]
+        assert queries
+        for statement, values in queries:
+            plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+            assert "TEMP B-TREE" not in str(plan)
 
 
 def test_the_same_pixels_are_found_under_another_label_first_then_under_another_study(database: Database) -> None:
