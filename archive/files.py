@@ -20,7 +20,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 def new_digest() -> blake3:
     """The digest that names a file, to be given the bytes of its data set in order: BLAKE3, 256 bits.
 
-    Collisions cannot be made, as with SHA-256, which takes three times as long even where the processor helps it.
+    Collisions cannot be made, as with SHA-256, which takes several times as long even where the processor helps it.
     Source: O'Connor, Aumasson, Neves and Wilcox-O'Hearn, "BLAKE3: one function, fast everywhere", 2020.
     """
     return blake3()

@@ -19,7 +19,7 @@ from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import AssociationSocket
 
-from dicom_node.straight import HEAD, ExpectedData
+from dicom_node.straight import ExpectedData
 from dicom_node.tls import names_of_peer
 
 # What one system call may read: four of the largest usual PDUs.
@@ -27,9 +27,6 @@ _READ_BYTES = 512 << 10
 _DISCARD_BYTES = 16 << 10
 # Memory of connections that have ended, for the next ones: making and freeing it each time scatters the heap.
 _idle_memory: deque[bytearray] = deque(maxlen=64)
-_P_DATA_TF = 0x04
-# Type and length of a PDU.
-_PDU_HEAD = 6
 
 
 class ImageSocket(AssociationSocket):
@@ -217,67 +214,6 @@ class ImageSocket(AssociationSocket):
         Linux forgets the option, so it is set again and again.
         """
         self._open_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-
-
-class MiddleOfData:
-    """What can be taken from the bytes at hand while they are the middle of one data set.
-
-    That is: P-DATA-TF PDUs of one value each, a fragment of this presentation context's data set that is not the last.
-
-    Args:
-        data: what has come, from the first byte that is not used yet.
-        rest: bytes of a fragment begun before that are still to come.
-        longest: what a PDU may be long.
-
-    Attributes:
-        pieces: views of the fragments, in order.
-        used: how many bytes of `data` are done with.
-        rest: bytes of the last fragment that are still to come.
-        head: the header of the last fragment that began, empty if none did.
-        ended: whether something else follows; false also when too little has come to tell.
-    """
-
-    def __init__(self, data: memoryview, context_id: int, rest: int, longest: int) -> None:
-        self.pieces: list[memoryview] = []
-        self.used = 0
-        self.rest = rest
-        self.head = b""
-        self.ended = False
-        self._take(data)
-        while not self.rest and self.used < len(data):
-            if not self._begin(data, context_id, longest):
-                return
-            self._take(data)
-
-    def release(self) -> None:
-        """Let go of the bytes."""
-        for piece in self.pieces:
-            piece.release()
-
-    def _take(self, data: memoryview) -> None:
-        size = min(self.rest, len(data) - self.used)
-        if size:
-            self.pieces.append(data[self.used : self.used + size])
-            self.used += size
-            self.rest -= size
-
-    def _begin(self, data: memoryview, context_id: int, longest: int) -> bool:
-        at = self.used
-        if len(data) - at < HEAD.size:
-            # A shorter PDU is of another kind, or holds nothing.
-            self.ended = data[at] != _P_DATA_TF or (
-                len(data) - at >= _PDU_HEAD and struct.unpack_from(">L", data, at + 2)[0] < HEAD.size - _PDU_HEAD
-            )
-            return False
-        kind, length, size, context, control = HEAD.unpack_from(data, at)
-        plain = kind == _P_DATA_TF and length <= longest and size + 4 == length and size > 2
-        if not plain or context != context_id or control & 3:
-            self.ended = True
-            return False
-        self.head = bytes(data[at : at + HEAD.size])
-        self.used += HEAD.size
-        self.rest = size - 2
-        return True
 
 
 class ReceivedData(P_DATA_TF):

@@ -84,7 +84,7 @@ class IncomingFile(BytesIO):
     @property
     def room(self) -> memoryview | None:
         """Where the next piece may be put by whoever calls `fill` then, to be released before; None if it has none."""
-        return None if self._file is None or len(self._beginning) < _HEAD else self._file.room
+        return None if self._file is None else self._file.room
 
     def fill(self, length: int) -> None:
         """Append so many bytes, which are the first of `room`; like `write` it never raises."""

@@ -12,10 +12,10 @@ from typing import Any
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 
-from dicom_node.connection import ImageSocket, MiddleOfData, ReceivedData
+from dicom_node.connection import ImageSocket, ReceivedData
 from dicom_node.messages import ImageDimse
 from dicom_node.spool import IncomingFile
-from dicom_node.straight import SHORTEST, ExpectedData, fragment_bytes
+from dicom_node.straight import SHORTEST, ExpectedData, MiddleOfData, fragment_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -181,8 +181,8 @@ class ImageDul(DULServiceProvider):
 
         Where it belongs if it is the middle of a data set as before; else, and at first, into the connection's memory.
         """
-        longs = head and fragment_bytes(head) >= SHORTEST and connection.reads_straight
-        room = file.room if longs else None
+        is_long = bool(head) and fragment_bytes(head) >= SHORTEST
+        room = file.room if is_long and connection.reads_straight else None
         if room is None:
             return connection.read_more(_WAIT_SECONDS), rest
         expected = ExpectedData(room, rest, head)

@@ -19,11 +19,13 @@ from config.logs import PlaceOnly
 from config.paths import DataDir
 from dicom_node import reception
 from dicom_node.association import ImageRequestHandler
+from dicom_node.connection import ImageSocket
 from dicom_node.reception import Reception
 from dicom_node.services import VERIFICATION
 from dicom_node.spool import SMALL
 from dicom_node.status import StoreStatus
 from dicom_node.storage import Storage
+from dicom_node.straight import SHORTEST, ExpectedData
 from tests.dicom_node.sending import Sender, command, encoded, listening, pdu
 from tests.fuzz.seeds import association_request
 from tests.listening import dataset_bytes, radiograph
@@ -92,12 +94,20 @@ def test_fragments_may_lie_in_pdus_in_any_way(sender: Sender, folder: DataDir) -
     assert dataset_bytes(path) == content
 
 
-@pytest.mark.parametrize("length", [8192, 20_001, 130_000])
+@pytest.mark.parametrize("length", [8192, 40_001, 130_000])
 @pytest.mark.parametrize("pause", [False, True])
 def test_a_long_data_set_arrives_whole_however_its_fragments_come(
-    sender: Sender, folder: DataDir, length: int, pause: bool
+    sender: Sender, folder: DataDir, monkeypatch: pytest.MonkeyPatch, length: int, pause: bool
 ) -> None:
     content = encoded(radiograph(1, side=1100))
+    straight: list[bool | None] = []
+    read = ImageSocket.read_expected
+
+    def count(connection: ImageSocket, expected: ExpectedData, seconds: float) -> bool | None:
+        straight.append(read(connection, expected, seconds))
+        return straight[-1]
+
+    monkeypatch.setattr(ImageSocket, "read_expected", count)
     chance = random.Random(length)
     with sender.association([(DX, EXPLICIT)]) as association:
         association._reactor_checkpoint.clear()
@@ -122,6 +132,58 @@ def test_a_long_data_set_arrives_whole_however_its_fragments_come(
         association._reactor_checkpoint.set()
     stored = {dataset_bytes(path) for path in folder.images.rglob("*.dcm")}
     assert stored == {content, encoded(radiograph(2))}
+    assert bool(straight) == (length >= SHORTEST), "read straight where that is faster"
+
+
+def test_only_what_begins_keeps_a_long_image_from_being_idle(folder: DataDir, database: Database) -> None:
+    content = encoded(radiograph(1, side=900))
+    pieces = [content[at : at + 40_000] for at in range(0, len(content), 40_000)]
+    pdus = [pdu((2 if number == len(pieces) else 0, piece)) for number, piece in enumerate(pieces, 1)]
+    with listening(folder, database, idle_seconds=1) as sender:
+        with sender.association([(DX, EXPLICIT)]) as association:
+            association._reactor_checkpoint.clear()
+            send_raw(association, pdu((3, command(1))))
+            for one in pdus:
+                send_raw(association, one)
+                time.sleep(0.1)
+            assert answer(association) == 0, "fragment after fragment for longer than a peer may idle"
+            association._reactor_checkpoint.set()
+        with sender.association([(DX, EXPLICIT)]) as association:
+            association._reactor_checkpoint.clear()
+            stream = pdu((3, command(1))) + b"".join(pdus)
+            send_raw(association, stream[:400_000])
+            begin = time.monotonic()
+            # The sender's own thread notices first that it was aborted, or its socket does.
+            with pytest.raises((OSError, AssertionError)):
+                for at in range(400_000, 400_100):
+                    send_raw(association, stream[at : at + 1])
+                    time.sleep(0.1)
+            assert time.monotonic() - begin < 9, "byte after byte of one fragment is idle"
+            association._reactor_checkpoint.set()
+
+
+@pytest.mark.parametrize("cut", range(1, 13))
+def test_a_header_may_come_in_two_parts(folder: DataDir, database: Database, cut: int) -> None:
+    length = 40_000
+    content = encoded(radiograph(1, side=600))
+    content += bytes(-len(content) % length)  # padding after the pixels belongs to no element and is kept
+    pdus = [
+        pdu((2 if end == len(content) else 0, content[end - length : end]))
+        for end in range(length, len(content) + 1, length)
+    ]
+    with listening(folder, database) as sender, sender.association([(DX, EXPLICIT)]) as association:
+        association._reactor_checkpoint.clear()
+        send_raw(association, pdu((3, command(1))))
+        for one in pdus:
+            send_raw(association, one[:cut])
+            time.sleep(0.02)
+            send_raw(association, one[cut:])
+            time.sleep(0.02)
+        status = answer(association)
+        association._reactor_checkpoint.set()
+    assert status == 0
+    (path,) = folder.images.rglob("*.dcm")
+    assert dataset_bytes(path) == content
 
 
 def test_a_sender_that_vanishes_leaves_nothing(sender: Sender, folder: DataDir) -> None:

@@ -29,7 +29,7 @@ def read(stream: bytes, room: bytearray, rest: int, head: bytes, most: int) -> t
 @pytest.mark.parametrize("seed", range(30))
 def test_what_belongs_to_the_data_set_lies_together_and_the_rest_is_given_back(seed: int) -> None:
     chance = random.Random(seed)
-    length = chance.randrange(SHORTEST, 40_000)
+    length = chance.randrange(SHORTEST, 3 * SHORTEST)
     head = head_of(length)
     content = chance.randbytes(12 * length)
     fragments = [content[at : at + length] for at in range(0, len(content), length)]
@@ -71,6 +71,18 @@ def test_whatever_differs_from_what_was_expected_is_given_back_whole(follows: by
     expected, other, taken = read(stream, room, SHORTEST, head_of(SHORTEST), len(stream))
     assert taken == len(stream) and other == follows + after
     assert expected.filled == SHORTEST and expected.rest == 0 and not expected.begun
+
+
+@pytest.mark.parametrize("control", [0, 2], ids=["the next", "the last"])
+@pytest.mark.parametrize("cut", range(1, HEAD.size + 1))
+def test_a_header_that_comes_in_parts_is_given_back_until_it_is_whole(cut: int, control: int) -> None:
+    room, head = bytearray(2 * SHORTEST), head_of(SHORTEST, control=control)
+    expected, other, _ = read(bytes(SHORTEST) + head[:cut], room, SHORTEST, head_of(SHORTEST), 2 * SHORTEST)
+    if cut == HEAD.size and control == 0:
+        assert (other, expected.rest, expected.begun) == (b"", SHORTEST, True)
+    else:
+        assert (other, expected.rest, expected.begun) == (head[:cut], 0, False)
+    assert expected.filled == SHORTEST
 
 
 def test_a_room_smaller_than_the_fragment_is_filled_and_the_rest_still_to_come() -> None:
