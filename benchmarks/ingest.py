@@ -102,7 +102,7 @@ def _held(process: psutil.Process) -> int:
 @click.command()
 @click.option("--large", default=120, show_default=True, help="Images of 8 MB in one round.")
 @click.option("--small", default=200, show_default=True, help="Images of 40 kB in one round.")
-@click.option("--rounds", default=3, show_default=True, help="Rounds; the receivers take turns in each.")
+@click.option("--rounds", default=3, show_default=True, help="Rounds; each begins with another receiver.")
 @click.option("--place", help="Folder for all files; the system's own for temporary files by default.")
 @click.option("--record/--no-record", default=True, show_default=True, help="Append to results/ingest.csv.")
 def main(large: int, small: int, rounds: int, place: str | None, record: bool) -> None:
@@ -121,11 +121,13 @@ def main(large: int, small: int, rounds: int, place: str | None, record: bool) -
             warm = make_warming(Path(scratch), load.senders)
             files = make_images(Path(scratch) / f"side{load.side}", load)
             found = {name: Found([]) for name in (*RECEIVERS, DISK, CACHED)}
-            for _ in range(rounds):
+            for number in range(rounds):
                 for name, write in ((DISK, _write_past_cache), (CACHED, _write_cached)):
                     found[name].rates.append(load.images / _write_durably(files, Path(scratch), load.senders, write))
-                for name, receiver in RECEIVERS.items():
-                    with tempfile.TemporaryDirectory(dir=scratch) as own, receiver(Path(own)) as (port, pid):
+                for name in _beginning_with(number, list(RECEIVERS)):
+                    # What the one before left to be written is not this one's.
+                    os.sync()
+                    with tempfile.TemporaryDirectory(dir=scratch) as own, RECEIVERS[name](Path(own)) as (port, pid):
                         send(warm, port, load.senders, load.program)
                         _read_once(files)
                         watch = MemoryWatch(pid)
@@ -137,6 +139,11 @@ def main(large: int, small: int, rounds: int, place: str | None, record: bool) -
     _show(results)
     if record:
         Console().print(f"appended to {append_rows('ingest', _rows(results))}")
+
+
+def _beginning_with(number: int, names: list[str]) -> list[str]:
+    number %= len(names)
+    return names[number:] + names[:number]
 
 
 def make_images(folder: Path, load: Load) -> list[Path]:

@@ -22,6 +22,7 @@ from archive.models import Base, Code, Patient, Quarantined, now
 from config.errors import ConfigurationError
 from config.paths import DataDir
 from config.settings import Settings
+from tests.archive.filing import file_image, file_patient
 
 
 def test_migrations_make_the_schema_of_the_models(database: Database) -> None:
@@ -51,6 +52,25 @@ def test_codes_of_an_earlier_version_are_kept_and_cover_the_whole_image(settings
     with earlier.read() as session:
         code = session.get_one(Code, 1)
         assert (code.model_id, code.attention, code.box) == ("model", b"\x03", None)
+    earlier.close()
+
+
+def test_an_archive_whose_files_have_other_names_is_refused_and_left_as_it_is(
+    settings: Settings, folder: DataDir
+) -> None:
+    earlier = open_database(settings, folder)
+    earlier.migrate()
+    alembic = Config()
+    alembic.set_main_option("script_location", str(Path(archive.__file__).parent / "migrations"))
+    with earlier.write() as session:
+        file_image(session, file_patient(session, "P1"))
+    with earlier.engine.begin() as connection:
+        alembic.attributes["connection"] = connection
+        command.downgrade(alembic, "0013")
+    with pytest.raises(ConfigurationError, match="Begin with an empty data folder"):
+        earlier.migrate()
+    with earlier.read() as session:
+        assert session.scalar(text("SELECT count(file_sha256) FROM instances")) == 1
     earlier.close()
 
 

@@ -241,7 +241,7 @@ def test_every_migration_goes_back_and_forth(database: Database) -> None:
     alembic = Config()
     alembic.set_main_option("script_location", str(Path(archive.__file__).parent / "migrations"))
     revisions = [script.revision for script in ScriptDirectory.from_config(alembic).walk_revisions()]
-    assert len(revisions) >= 13
+    assert len(revisions) >= 14
     for revision in revisions[1:]:
         with database.engine.begin() as connection:
             alembic.attributes["connection"] = connection
@@ -265,7 +265,8 @@ def test_what_an_earlier_version_stored_is_kept_by_the_outbox_s_migration(databa
         alembic.attributes["connection"] = connection
         command.downgrade(alembic, "0003")
         earlier = connection.execute(text("SELECT id, target FROM notifications ORDER BY id")).all()
-    database.migrate()
+        # Images of that time are refused by a later migration.
+        command.upgrade(alembic, "0013")
     with database.read() as session:
         rows = session.scalars(select(Notification).order_by(Notification.id)).all()
         assert [one.id for one in rows] == [row[0] for row in earlier]
