@@ -74,15 +74,16 @@ class Found:
 class MemoryWatch(threading.Thread):
     """Looks at the memory of a process and its children, what they share counted once, until it is stopped."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, pause_seconds: float = LOOK_SECONDS) -> None:
         super().__init__(daemon=True)
         self._process = psutil.Process(pid)
+        self._pause_seconds = pause_seconds
         self._ended = threading.Event()
         self.peak = 0.0
 
     def run(self) -> None:
         """Keep the largest value, in MiB."""
-        while not self._ended.wait(LOOK_SECONDS):
+        while not self._ended.wait(self._pause_seconds):
             self.peak = max(self.peak, sum(map(_held, (self._process, *self._process.children()))) / (1 << 20))
 
     def stop(self) -> float:

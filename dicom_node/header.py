@@ -29,6 +29,7 @@ from dicom_node.elements import UNDEFINED, read_elements
 
 # What a header may inflate to: a deflated data set is read this far and no further.
 _MOST_INFLATED = 8 << 20
+_PIECE = 64 << 10
 _LONGEST_UID = 64
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _MOMENT = re.compile(r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.\d*)?)?)?)?([+-]\d{4})?$")
@@ -195,6 +196,19 @@ def _at_pixels(tag: int) -> bool:
     return tag >> 16 == 0x7FE0
 
 
+def _inflated(file: BinaryIO) -> BytesIO:
+    """As much as may be needed, piece by piece: what inflates at once is held twice."""
+    inflater, found = zlib.decompressobj(-zlib.MAX_WBITS), BytesIO()
+    while found.tell() < _MOST_INFLATED and not inflater.eof:
+        piece = inflater.unconsumed_tail or file.read(_PIECE)
+        if not piece:
+            found.write(inflater.flush())
+            break
+        found.write(inflater.decompress(piece, _PIECE))
+    found.seek(0)
+    return found
+
+
 @contextmanager
 def _plain(file: BinaryIO, syntax: UID) -> Iterator[BinaryIO]:
     """The file, or as much of it inflated as a header may need; one at a time, since that takes memory."""
@@ -203,8 +217,7 @@ def _plain(file: BinaryIO, syntax: UID) -> Iterator[BinaryIO]:
         return
     with _inflating:
         # pydicom itself would inflate all of it, however large.
-        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        yield BytesIO(inflater.decompress(file.read(_MOST_INFLATED), _MOST_INFLATED))
+        yield _inflated(file)
 
 
 def _header(dataset: Dataset, syntax: UID) -> Header:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -191,6 +192,15 @@ def test_elements_in_the_wrong_order_are_found(tmp_path: Path) -> None:
     swapped = content[rows:pixels] + content[:rows] + content[pixels:]
     path.write_bytes(whole[: len(whole) - len(content)] + swapped)
     assert read_header(path).patient_id == "PID1"
+
+
+@pytest.mark.parametrize("before", [10, 300_000, 7 << 20])
+def test_a_deflated_header_is_found_behind_as_much_as_a_header_may_hold(tmp_path: Path, before: int) -> None:
+    image = radiograph(1, syntax=DeflatedExplicitVRLittleEndian)
+    image.add_new(0x00090010, "LO", "NOISE")
+    image.add_new(0x00091001, "OB", np.random.default_rng(1).bytes(before))
+    found = header_of(tmp_path, image)
+    assert (found.patient_id, found.series_instance_uid) == ("PID1", image.SeriesInstanceUID)
 
 
 def test_a_deflated_bomb_is_read_only_as_far_as_the_header(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ _PIECE = 128 << 10
 def listener(tmp_path: Path) -> Iterator[ListenerProcess]:
     """With its defaults, but that one peer may have all associations; watched, and found well afterwards."""
     made = ListenerProcess(tmp_path / "data", {"LUNGPRINT_DICOM_MAX_ASSOCIATIONS_PER_PEER": str(ASSOCIATIONS)}).start()
-    watch = MemoryWatch(made.pid)
+    watch = MemoryWatch(made.pid, pause_seconds=0.02)
     watch.start()
     yield made
     held = watch.stop()
