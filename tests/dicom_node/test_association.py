@@ -139,7 +139,7 @@ def test_only_what_begins_keeps_a_long_image_from_being_idle(folder: DataDir, da
     content = encoded(radiograph(1, side=900))
     pieces = [content[at : at + 40_000] for at in range(0, len(content), 40_000)]
     pdus = [pdu((2 if number == len(pieces) else 0, piece)) for number, piece in enumerate(pieces, 1)]
-    with listening(folder, database, idle_seconds=1) as sender:
+    with listening(folder, database, idle_seconds=2) as sender:
         with sender.association([(DX, EXPLICIT)]) as association:
             association._reactor_checkpoint.clear()
             send_raw(association, pdu((3, command(1))))
