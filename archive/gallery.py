@@ -164,8 +164,7 @@ def pages(session: Session, model_id: str, size: int = 10_000) -> Iterator[Page]
     connection = session.connection()
     while rows := connection.execute(_PAGE.limit(size), {"model": model_id, "last": last}).all():
         last = rows[-1][0]
-        instance, person = (np.fromiter((row[at] for row in rows), np.int64, len(rows)) for at in (0, 1))
-        yield Page(instance, person, _bytes([row[2] for row in rows]))
+        yield Page(*_numbers(rows), _bytes([row[2] for row in rows]))
 
 
 def count_outdated(session: Session, model_id: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -25,6 +26,15 @@ from config.settings import Settings
 from tests.archive.filing import file_image, file_patient
 
 
+def move(database: Database, way: Callable[[Config, str], None], revision: str) -> None:
+    """Bring the schema up or down to a revision."""
+    alembic = Config()
+    alembic.set_main_option("script_location", str(Path(archive.__file__).parent / "migrations"))
+    with database.engine.begin() as connection:
+        alembic.attributes["connection"] = connection
+        way(alembic, revision)
+
+
 def test_migrations_make_the_schema_of_the_models(database: Database) -> None:
     with database.engine.begin() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
@@ -40,11 +50,7 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
 
 def test_codes_of_an_earlier_version_are_kept_and_cover_the_whole_image(settings: Settings, folder: DataDir) -> None:
     earlier = open_database(settings, folder)
-    alembic = Config()
-    alembic.set_main_option("script_location", str(Path(archive.__file__).parent / "migrations"))
-    with earlier.engine.begin() as connection:
-        alembic.attributes["connection"] = connection
-        command.upgrade(alembic, "0002")
+    move(earlier, command.upgrade, "0002")
     # Without the instance that it belongs to: this connection does not ask for foreign keys.
     with closing(sqlite3.connect(folder.database)) as plain, plain:
         plain.execute("INSERT INTO codes VALUES (1, 'model', x'01', x'02', x'03', 1)")
@@ -60,13 +66,9 @@ def test_an_archive_whose_files_have_other_names_is_refused_and_left_as_it_is(
 ) -> None:
     earlier = open_database(settings, folder)
     earlier.migrate()
-    alembic = Config()
-    alembic.set_main_option("script_location", str(Path(archive.__file__).parent / "migrations"))
     with earlier.write() as session:
         file_image(session, file_patient(session, "P1"))
-    with earlier.engine.begin() as connection:
-        alembic.attributes["connection"] = connection
-        command.downgrade(alembic, "0013")
+    move(earlier, command.downgrade, "0013")
     with pytest.raises(ConfigurationError, match="Begin with an empty data folder"):
         earlier.migrate()
     with earlier.read() as session:
