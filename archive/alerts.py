@@ -14,7 +14,7 @@ from archive.budget import AlertBudget, Suspicion
 from archive.models import Alert, Disposition, Instance, Series, now
 from archive.notifications import enqueue
 from archive.priors import IS_RETRIEVED
-from archive.severity import Severity, severity
+from archive.severity import Severity, severity, weight
 from archive.states import AUDIT_KINDS, AlertKind, AlertState
 from config.errors import LungprintError
 from config.settings import Settings
@@ -198,13 +198,14 @@ def is_decided(session: Session, alert: Alert) -> bool:
 
 
 def _keep_budget(session: Session, settings: Settings) -> None:
-    """Show the most probable estimates of the window that the budget allows for, and hold the others back.
+    """Show those estimates of the window that the budget allows for and of which the most is to be expected, and hold
+    the others back.
 
     Of those that images are wrongly filed under one patient, one at a time is shown. One that nobody has decided about
-    may leave the list for a more probable one, and comes back when there is room.
+    may leave the list for another of which more is to be expected, and comes back when there is room.
     """
     options = settings.verdict
-    budget = AlertBudget(options.alerts_per_1000, options.budget_window, options.records_share)
+    budget = AlertBudget(options.alerts_per_1000, options.budget_window)
     start, studies = _window(session, options.budget_window)
     decided = exists().where(Disposition.alert_pk == Alert.id)
     rows = session.execute(
@@ -221,7 +222,7 @@ def _keep_budget(session: Session, settings: Settings) -> None:
             number,
             alert.probability,
             kept or alert.state not in waiting,
-            alert.kind is AlertKind.DUPLICATE_RECORD,
+            weight(alert.kind, options.record_weight),
             None if alert.kind is AlertKind.DUPLICATE_RECORD else alert.patient_pk,
         )
         for number, (alert, kept) in alerts.items()

@@ -23,15 +23,20 @@ class Suspicion:
     Attributes:
         number: the caller's, each once; the lower the earlier. probability: that it is right, in [0, 1].
         is_kept: it is on the list whatever comes, since a person has dealt with it.
-        is_record: it says that a person has two records.
+        weight: how much depends on it, in [0, 1]; of the gravest kind 1.
         patient: on the label that is said to be wrong, any number; None where that is no matter.
     """
 
     number: int
     probability: float
     is_kept: bool = False
-    is_record: bool = False
+    weight: float = 1.0
     patient: int | None = None
+
+    @property
+    def expected(self) -> float:
+        """What is to be expected of it, in [0, 1]: its weight, as often as it is right."""
+        return self.weight * self.probability
 
 
 @dataclass(frozen=True)
@@ -40,21 +45,14 @@ class AlertBudget:
 
     Attributes:
         per_1000: alerts, ≥ 0. window: studies, ≥ 1.
-        records_share: of the alerts, at most this share, rounded up to whole ones, says that a person has two records,
-            in [0, 1]: these are far more frequent than wrong labels and far less dangerous, and would push them off the
-            list.
     """
 
     per_1000: float
     window: int
-    records_share: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.per_1000 < 0 or self.window < 1 or not 0.0 <= self.records_share <= 1.0:
-            raise BudgetInvalid(
-                "A budget is 0 or more alerts for 1,000 studies, over a window of 1 study or more, and a share of them "
-                "for second records."
-            )
+        if self.per_1000 < 0 or self.window < 1:
+            raise BudgetInvalid("A budget is 0 or more alerts for 1,000 studies, over a window of 1 study or more.")
 
     def allowance(self, studies: int) -> int:
         """How many alerts the latest studies allow for; while there are fewer than a window holds, in proportion.
@@ -67,8 +65,8 @@ class AlertBudget:
         return math.ceil(self.per_1000 * min(max(studies, LENT), self.window) / 1000 - 1e-9)
 
     def shown(self, suspicions: Sequence[Suspicion], studies: int) -> frozenset[int]:
-        """Numbers of the suspicions of the window that are on the list: kept ones, then the most probable, second
-        records up to their share; ties by number.
+        """Numbers of the suspicions of the window that are on the list: kept ones, then those of which the most is to
+        be expected, probability times weight; ties by number.
 
         Of the suspicions that images are wrongly filed under one patient, the list shows one at a time: whoever works
         it looks at all images of the patient, and one bad folder would take the places of others.
@@ -77,17 +75,15 @@ class AlertBudget:
             suspicions: those of the latest `window` studies. studies: judged so far.
         """
         on_list = [one for one in suspicions if one.is_kept]
-        others = sorted((one for one in suspicions if not one.is_kept), key=lambda one: (-one.probability, one.number))
+        others = sorted((one for one in suspicions if not one.is_kept), key=lambda one: (-one.expected, one.number))
         room = self.allowance(studies)
-        for_records = math.ceil(self.records_share * room - 1e-9) - sum(one.is_record for one in on_list)
         shown: set[int] = set()
         for one in others:
             if len(on_list) >= room:
                 break
-            if one.patient in shown or (one.is_record and for_records <= 0):
+            if one.patient in shown:
                 continue
             on_list.append(one)
-            for_records -= one.is_record
             if one.patient is not None:
                 shown.add(one.patient)
         return frozenset(one.number for one in on_list)

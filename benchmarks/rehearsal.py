@@ -101,7 +101,7 @@ class Rehearsal:
             self._labels.append(self._numbers[shot.label])
         truth = Truth(self.plan)
         alerts = sorted((truth.of(alert) for alert in self.alerts.values()), key=lambda one: -one.probability)
-        return RoundOutcome(images, alerts, records_share=self.settings.verdict.records_share)
+        return RoundOutcome(images, alerts, record_weight=self.settings.verdict.record_weight)
 
     def _judge(self, number: int, row: int, label: int) -> Examination:
         probe = Probe(

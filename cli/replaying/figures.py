@@ -115,7 +115,7 @@ def pooled(rounds: Sequence[RoundOutcome], gallery: int) -> Pooled:
     ]
     starts = [0, *accumulate(len(one.images) for _, one in draws)]
     lists = [
-        ranked(draw, one.studies, one.records_share, start) for (draw, one), start in zip(draws, starts, strict=False)
+        ranked(draw, one.studies, one.record_weight, start) for (draw, one), start in zip(draws, starts, strict=False)
     ]
     return Pooled(RankedAlerts.joined(lists), [one for _, one in draws])
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from archive.alerts import list_alerts
 from archive.models import Instance
+from archive.severity import weight
 from archive.states import AlertKind, AlertState, ImageState
 from cli.demonstration.score import LABEL_IS_WRONG
 from cli.replaying.kinds import ErrorKind
@@ -66,13 +67,13 @@ class RoundOutcome:
     Attributes:
         images: every image in the order of the stream. alerts: every alert, the most probable first.
         simulated: by size of a simulated gallery, the alerts of each draw of strangers, cut where no budget reaches.
-        records_share: how much of a list may say that a person has two records, in [0, 1]; the option of that name.
+        record_weight: how much a second record counts on a list, in [0, 1]; the option of that name.
     """
 
     images: Sequence[Shown]
     alerts: Sequence[Raised]
     simulated: Mapping[int, Sequence[Sequence[Raised]]] = field(default_factory=dict)
-    records_share: float = 1.0
+    record_weight: float = 1.0
 
     @property
     def studies(self) -> int:
@@ -103,32 +104,30 @@ class RoundOutcome:
             for one in raw["images"]
         ]
         simulated = {int(size): [_alerts(draw) for draw in draws] for size, draws in raw["simulated"].items()}
-        return cls(images, _alerts(raw["alerts"]), simulated, raw["records_share"])
+        return cls(images, _alerts(raw["alerts"]), simulated, raw["record_weight"])
 
 
-def ranked(alerts: Sequence[Raised], studies: int, records_share: float, first: int = 0) -> RankedAlerts:
+def ranked(alerts: Sequence[Raised], studies: int, record_weight: float, first: int = 0) -> RankedAlerts:
     """Alerts of so many studies as a list, and the errors that are reported as facts beside it.
 
     Args:
-        records_share: how much of a list may say that a person has two records, in [0, 1].
+        record_weight: how much a second record counts on a list, in [0, 1].
         first: number of the stream's first shot, where several streams are joined.
     """
     estimates = [alert for alert in alerts if not alert.is_fact]
     facts = {alert.error for alert in alerts if alert.is_fact and alert.error is not None}
     return RankedAlerts.ranked(
         studies,
-        np.array([alert.probability for alert in estimates], np.float64),
+        np.array([alert.probability * weight(alert.kind, record_weight) for alert in estimates], np.float64),
         np.array([KINDS.index(alert.kind) for alert in estimates], np.int64),
         np.array([NONE if alert.error is None else first + alert.error for alert in estimates], np.int64),
         np.array([alert.near for alert in estimates], np.bool_),
         np.array([first + error for error in sorted(facts)], np.int64),
-        np.array([alert.kind is AlertKind.DUPLICATE_RECORD for alert in estimates], np.bool_),
-        records_share,
         np.array([NONE if alert.patient is None else first + alert.patient for alert in estimates], np.int64),
     )
 
 
-def outcome(session: Session, plan: Plan, records_share: float) -> RoundOutcome:
+def outcome(session: Session, plan: Plan, record_weight: float) -> RoundOutcome:
     """Read from the database what became of a round in a system with that option."""
     rows = {row.sop_instance_uid: row for row in session.scalars(select(Instance))}
     images = []
@@ -138,7 +137,7 @@ def outcome(session: Session, plan: Plan, records_share: float) -> RoundOutcome:
         found = (ImageState.FAILED, "", None) if row is None else (row.state, row.verdict, row.probability)
         images.append(Shown(planted, *found))
     truth = Truth(plan)
-    return RoundOutcome(images, [truth.of(alert) for alert in list_alerts(session)], records_share=records_share)
+    return RoundOutcome(images, [truth.of(alert) for alert in list_alerts(session)], record_weight=record_weight)
 
 
 def _alerts(raw: Sequence[Mapping[str, Any]]) -> list[Raised]:

@@ -133,7 +133,7 @@ class Replay:
         try:
             deliver(plan.delivery, system, system.start(), self._out)
             with system.database.read() as session:
-                return outcome(session, plan, system.settings.verdict.records_share)
+                return outcome(session, plan, system.settings.verdict.record_weight)
         finally:
             system.close()
 
@@ -175,7 +175,7 @@ class _InProcess:
                 settled=lambda number: self._bar.advance(self._line),
             )
             with pipeline.database.read() as session:
-                measured = outcome(session, plan, pipeline.settings.verdict.records_share)
+                measured = outcome(session, plan, pipeline.settings.verdict.record_weight)
             return simulated(measured, plan, pipeline, kept.read(), self._task.seed)
 
 

@@ -16,80 +16,60 @@ NONE = -1
 
 @dataclass(frozen=True, eq=False)
 class RankedAlerts:
-    """The alerts of a stream, the most probable first, and what is true about them.
+    """The alerts of a stream in the order of a list, and what is true about them.
 
     Attributes:
         studies: how many studies the stream holds.
-        probability: float64 (n,), as the system gave it, descending.
+        expected: float64 (n,), what is to be expected of each, see `archive.budget.Suspicion`; descending.
         kind: int64 (n,), the caller's number for what each alert says.
         error: int64 (n,), the planted error that each alert reports, or `NONE`.
         near: bool (n,), whether an alert that reports none is about a patient in whose folder one lies.
-        limited: bool (n,), of which a list holds its share at most. share: in [0, 1], see `archive.budget.AlertBudget`.
         patient: int64 (n,), the caller's number for the patient of whom a list holds one alert, or `NONE`.
         certain: int64 (m,), errors that are reported as facts, beside the list and whatever its length.
     """
 
     studies: int
-    probability: Floats
+    expected: Floats
     kind: Numbers
     error: Numbers
     near: npt.NDArray[np.bool_]
     certain: Numbers
-    limited: npt.NDArray[np.bool_]
     patient: Numbers
-    share: float = 1.0
 
     @classmethod
     def ranked(
         cls,
         studies: int,
-        probability: Floats,
+        expected: Floats,
         kind: Numbers,
         error: Numbers,
         near: npt.NDArray[np.bool_],
         certain: Numbers,
-        limited: npt.NDArray[np.bool_] | None = None,
-        share: float = 1.0,
         patient: Numbers | None = None,
     ) -> RankedAlerts:
-        """Rank alerts by probability; ties keep the given order."""
-        order = np.argsort(-probability, kind="stable")
-        some = np.zeros(len(order), np.bool_) if limited is None else limited
+        """Rank alerts by what is to be expected of them; ties keep the given order."""
+        order = np.argsort(-expected, kind="stable")
         whose = np.full(len(order), NONE, np.int64) if patient is None else patient
-        return cls(
-            studies,
-            probability[order],
-            kind[order],
-            error[order],
-            near[order],
-            certain,
-            some[order],
-            whose[order],
-            share,
-        )
+        return cls(studies, expected[order], kind[order], error[order], near[order], certain, whose[order])
 
     @classmethod
     def joined(cls, streams: Sequence[RankedAlerts]) -> RankedAlerts:
         """One list for at least one stream; the errors and patients of each have numbers of their own."""
         return cls.ranked(
             sum(stream.studies for stream in streams),
-            np.concatenate([stream.probability for stream in streams]),
+            np.concatenate([stream.expected for stream in streams]),
             np.concatenate([stream.kind for stream in streams]),
             np.concatenate([stream.error for stream in streams]),
             np.concatenate([stream.near for stream in streams]),
             np.concatenate([stream.certain for stream in streams]),
-            np.concatenate([stream.limited for stream in streams]),
-            streams[0].share,
             np.concatenate([stream.patient for stream in streams]),
         )
 
     def on_list(self, per_1000: float) -> Numbers:
-        """Positions int64 (k,) of the alerts that a budget puts on the list, the most probable first."""
-        room = round(self.studies * per_1000 / 1000)
-        beyond = self.limited & (np.cumsum(self.limited) > np.ceil(self.share * room - 1e-9))
+        """Positions int64 (k,) of the alerts that a budget puts on the list, in its order."""
         again = self.patient != NONE
         again[np.unique(self.patient, return_index=True)[1]] = False
-        return np.flatnonzero(~beyond & ~again)[:room]
+        return np.flatnonzero(~again)[: round(self.studies * per_1000 / 1000)]
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,21 @@ def test_the_window_shows_its_most_probable_alerts_and_holds_the_others(database
     assert {p for p, state in states(database).items() if state is AlertState.HELD} == {0.1, 0.3, 0.05}
 
 
+def test_a_second_record_gives_way_to_a_wrong_label_of_which_more_is_to_be_expected(
+    database: Database, settings: Settings
+) -> None:
+    options = budget(settings, per_1000=4, window=10)
+    with database.write() as session:
+        image, other = file_image(session, "P1"), file_image(session, "P2")
+        key = record_key(image.patient_pk, other.patient_pk)
+        raise_alert(session, options, Finding(key, AlertKind.DUPLICATE_RECORD, 0.9, image.id, image.patient_pk))
+        raise_alert(session, options, estimate(other, 0.1))
+    assert states(database) == {0.9: AlertState.OPEN, 0.1: AlertState.HELD}
+    with database.write() as session:
+        raise_alert(session, options, estimate(file_image(session, "P3"), 0.3))
+    assert states(database) == {0.9: AlertState.HELD, 0.3: AlertState.OPEN, 0.1: AlertState.HELD}
+
+
 def test_a_young_system_shows_in_proportion(database: Database, settings: Settings) -> None:
     """The window is not full yet, so not all of its alerts are shown; those of the first studies are lent."""
     options = budget(settings, per_1000=4, window=1000)

@@ -27,20 +27,19 @@ def test_the_most_probable_are_shown_and_those_that_people_work_on_stay() -> Non
     assert AlertBudget(0, 1000).shown(suspicions, 600) == {2}
 
 
-def test_second_records_take_their_share_of_the_list_at_most() -> None:
-    records = [Suspicion(number, 0.9, is_record=True) for number in range(5)]
-    labels = [Suspicion(number, 0.2) for number in range(5, 9)]
-    budget = AlertBudget(8, 1000, 0.25)
-    assert budget.shown(records + labels, 1000) == {0, 1, 5, 6, 7, 8}
+def test_a_suspicion_counts_by_its_weight_and_takes_a_place_that_no_other_needs() -> None:
+    records = [Suspicion(number, 0.9, weight=0.2) for number in range(5)]
+    labels = [Suspicion(5, 0.1), Suspicion(6, 0.19), Suspicion(7, 0.3), Suspicion(8, 0.2)]
+    budget = AlertBudget(4, 1000)
+    assert budget.shown(records + labels, 1000) == {7, 8, 6, 0}
     # One that a person works on uses up a place.
-    assert budget.shown([*records, *labels, Suspicion(9, 0.1, True, True)], 1000) == {9, 0, 5, 6, 7, 8}
-    assert AlertBudget(8, 1000).shown(records + labels, 1000) == set(range(8))
-    assert AlertBudget(8, 1000, 0.0).shown(records + labels, 1000) == {5, 6, 7, 8}
+    assert budget.shown([*records, *labels, Suspicion(9, 0.1, True, 0.2)], 1000) == {9, 7, 8, 6}
+    assert AlertBudget(20, 1000).shown(records + labels, 1000) == set(range(9))
 
 
 def test_one_patients_folder_takes_one_place_until_somebody_has_dealt_with_it() -> None:
     folder = [Suspicion(number, 0.9 - number / 100, patient=7) for number in range(3)]
-    others = [Suspicion(3, 0.2, patient=8), Suspicion(4, 0.1), Suspicion(5, 0.1), Suspicion(6, 0.5, False, True)]
+    others = [Suspicion(3, 0.2, patient=8), Suspicion(4, 0.1), Suspicion(5, 0.1), Suspicion(6, 0.5, weight=0.4)]
     budget = AlertBudget(5, 1000)
     assert budget.shown(folder + others, 1000) == {0, 3, 4, 5, 6}
     dealt_with = [Suspicion(0, 0.9, is_kept=True, patient=7), *folder[1:]]
@@ -61,24 +60,24 @@ def test_a_burst_does_not_cost_the_quiet_time_after_it_its_alerts() -> None:
     assert raised[0] and sum(raised[200:]) > 15
 
 
-suspicions = st.builds(Suspicion, st.integers(0, 10_000), st.floats(0, 1), st.booleans(), st.booleans())
+suspicions = st.builds(
+    Suspicion, st.integers(0, 10_000), st.floats(0, 1), st.booleans(), st.sampled_from([0.0, 0.2, 1.0])
+)
 folders = st.builds(Suspicion, st.integers(0, 10_000), st.floats(0, 1), patient=st.integers(0, 5))
 
 
 @patient
-@given(st.lists(suspicions, max_size=60, unique_by=lambda one: one.number), st.floats(0, 200), st.floats(0, 1))
+@given(st.lists(suspicions, max_size=60, unique_by=lambda one: one.number), st.floats(0, 200))
 def test_a_list_is_never_longer_than_the_budget_but_for_what_people_keep(
-    some: list[Suspicion], per_1000: float, share: float
+    some: list[Suspicion], per_1000: float
 ) -> None:
-    budget = AlertBudget(per_1000, 40, share)
+    budget = AlertBudget(per_1000, 40)
     shown = budget.shown(some, 400)
     kept = {one.number for one in some if one.is_kept}
     assert kept <= shown and len(shown) <= max(budget.allowance(400), len(kept))
-    records = {one.number for one in some if one.is_record and not one.is_kept}
-    assert len(records & shown) <= share * budget.allowance(400) + 1
-    held = [one for one in some if one.number not in shown and one.number not in records]
-    listed = [one for one in some if one.number in shown - kept - records]
-    assert all(one.probability >= other.probability for one in listed for other in held)
+    held = [one for one in some if one.number not in shown]
+    listed = [one for one in some if one.number in shown - kept]
+    assert all(one.weight * one.probability >= other.weight * other.probability for one in listed for other in held)
 
 
 @patient
@@ -90,7 +89,7 @@ def test_of_each_patient_the_most_probable_suspicion_is_shown_if_any(some: list[
         assert one.probability == max(other.probability for other in some if other.patient == one.patient)
 
 
-@pytest.mark.parametrize(("per_1000", "window", "share"), [(-1.0, 10, 1.0), (1.0, 0, 1.0), (1.0, 10, 1.5)])
-def test_impossible_budgets_are_refused(per_1000: float, window: int, share: float) -> None:
+@pytest.mark.parametrize(("per_1000", "window"), [(-1.0, 10), (1.0, 0)])
+def test_impossible_budgets_are_refused(per_1000: float, window: int) -> None:
     with pytest.raises(BudgetInvalid):
-        AlertBudget(per_1000, window, share)
+        AlertBudget(per_1000, window)

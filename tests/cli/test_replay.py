@@ -81,7 +81,7 @@ def played(
     with opened(root, run.options_for(plan, "default", 20.0), encoder, decoders) as pipeline:
         pipeline.run(plan.delivery, lambda number, found: looked_at.append(number), settled)
         with pipeline.database.read() as session:
-            return outcome(session, plan, pipeline.settings.verdict.records_share), looked_at
+            return outcome(session, plan, pipeline.settings.verdict.record_weight), looked_at
 
 
 def test_a_replay_that_was_stopped_ends_as_if_it_had_not_been(

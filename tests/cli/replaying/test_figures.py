@@ -17,7 +17,7 @@ from cli.demonstration.stream import Film, Planted, Shot
 from cli.outcome import InputNotUsable
 from cli.replaying.figures import GROUPS, MEASURED, SWAPS, as_shown, figures, galleries
 from cli.replaying.kinds import ErrorKind
-from cli.replaying.outcome import Raised, RoundOutcome, Shown, Truth
+from cli.replaying.outcome import Raised, RoundOutcome, Shown, Truth, ranked
 from cli.replaying.plan import Plan
 from cli.replaying.tables import read_csv, tables, write_csv
 from dicom_node.wrap import PatientHeader
@@ -172,3 +172,12 @@ def test_a_file_that_is_no_replay_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputNotUsable, match="no CSV of `lungprint replay`"):
         read_csv(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize(("record_weight", "right"), [(1.0, 1), (0.5, 1), (0.2, 0)])
+def test_a_second_record_counts_by_its_weight(record_weight: float, right: int) -> None:
+    images = [Shown(None, ImageState.MATCHED, "", None)] * 50
+    record = Raised(AlertKind.DUPLICATE_RECORD, 0.9, False, 3, False)
+    label = Raised(AlertKind.WRONG_PATIENT, 0.3, False, None, False, 1)
+    listed = ranked([record, label], len(images), record_weight)
+    assert [int(listed.error[at] == 3) for at in listed.on_list(20)] == [right]
