@@ -34,9 +34,9 @@ from config.settings import Settings, load_settings
 from retrieval.calibration import Calibration, calibration_beside
 from retrieval.comparison import Comparer
 from retrieval.data.cache import prepared_images
-from retrieval.data.copies import without_copies
 from retrieval.data.manifest import ImageRow, Split, read_manifest
 from retrieval.data.source import LATERAL
+from retrieval.data.trusted import trusted
 from retrieval.encoder import Encoder
 from retrieval.evaluation.encodings import Codes, codes_of, pairs_by_kind
 from retrieval.headers import Header, log_ratio
@@ -224,7 +224,7 @@ def rehearsed(
 def main(weights: str, manifest: Path, cache: Path, seed: int, rounds: int) -> None:
     """Say what a list of 20 alerts per 1,000 studies finds among validation patients."""
     encoder, path = Encoder.load(weights), find_weights(weights)
-    rows = [row for row in without_copies(read_manifest(manifest)) if row.split is Split.VAL and row.view != LATERAL]
+    rows = [row for row in trusted(read_manifest(manifest)) if row.split is Split.VAL and row.view != LATERAL]
     codes = codes_of(encoder, prepared_images(rows, cache), "val patients", cache)
     verifier = read_verifier(path, encoder.dim)
     like = Network(

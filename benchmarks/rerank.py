@@ -3,8 +3,8 @@
 Run as: python -m benchmarks.rerank --cache FOLDER
 
 Whatever is learned here (codes by ITQ, how much a code weighs beside the cosine) is learned on validation patients: the
-network knows the training patients too well. Measured is on test patients, without those that another one's pictures
-show, see `retrieval.data.copies`.
+network knows the training patients too well. Measured is on test patients whose numbers can be trusted, see
+`retrieval.data.trusted`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from retrieval.calibration import Calibration, calibration_beside
 from retrieval.codes import Code, findings_half, hamming, identity_half, pack
 from retrieval.comparison import Comparer
 from retrieval.data.cache import prepared_images
-from retrieval.data.copies import without_copies
 from retrieval.data.manifest import ImageRow, Split, read_manifest
+from retrieval.data.trusted import trusted
 from retrieval.encoder import Encoder
 from retrieval.evaluation.cohort import LATERAL, TOGETHER, Cohort, cohorts
 from retrieval.evaluation.encodings import Codes, codes_of
@@ -89,7 +89,7 @@ def main(weights: str, manifest: Path, cache: Path) -> None:
     rows: dict[Split, list[ImageRow]] = {}
     codes: dict[Split, Codes] = {}
     listed = read_manifest(manifest)
-    kept = set(without_copies(listed))
+    kept = set(trusted(listed))
     for split in (Split.VAL, Split.TEST):
         everything = [row for row in listed if row.split is split]
         found = codes_of(encoder, prepared_images(everything, cache), f"{split.value} patients", cache)

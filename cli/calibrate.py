@@ -135,14 +135,14 @@ def _of_manifest(
     import tempfile
 
     from retrieval.data.cache import prepared_images
-    from retrieval.data.copies import without_copies
     from retrieval.data.manifest import read_manifest
     from retrieval.data.source import LATERAL
+    from retrieval.data.trusted import trusted
     from retrieval.encoder import Encoder
     from retrieval.evaluation.encodings import codes_of
     from retrieval.training.kinds import SHARES, by_kind
 
-    everybody = without_copies(read_manifest(manifest))
+    everybody = trusted(read_manifest(manifest))
     rows = [row for row in everybody if row.split.value == split and row.view != LATERAL]
     if not rows:
         raise InputNotUsable(f"{manifest} has no frontal image in its split {split!r}.")

@@ -30,6 +30,9 @@ _NEEDED = ("imagehash", "matplotlib")
     show_default=True,
     help="Whose images to compare; only `test` patients were never looked at in training.",
 )
+@click.option(
+    "--doubtful", is_flag=True, help="Also compare patients of public sets whose number does not stand for one person."
+)
 @click.option("--frozen", type=_FILE, help="ImageNet weights of mobilenet_v2 (safetensors), to compare with.")
 @click.option("--against", multiple=True, help="More weights for the same table, name or file; may be repeated.")
 @click.option("--pairs", type=_FILE, help="CSV of pairs (file_a, file_b, same) to report on as well.")
@@ -54,6 +57,7 @@ def command(
     output: Path,
     weights: str,
     split: str,
+    doubtful: bool,
     frozen: Path | None,
     against: tuple[str, ...],
     pairs: Path | None,
@@ -114,6 +118,7 @@ def command(
                     weights=weights,
                     against=against,
                     split=Split(split),
+                    doubtful=doubtful,
                     frozen=frozen,
                     pairs=pairs,
                     shortcuts=shortcuts,

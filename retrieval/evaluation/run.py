@@ -17,6 +17,7 @@ from retrieval.comparison import Comparer
 from retrieval.data.cache import prepared_images
 from retrieval.data.copies import without_copies
 from retrieval.data.manifest import ImageRow, Split, read_manifest
+from retrieval.data.trusted import trusted
 from retrieval.encoder import Encoder
 from retrieval.errors import ManifestInvalid
 from retrieval.evaluation.cohort import LATERAL, Cohort, cohorts
@@ -47,7 +48,7 @@ class Task:
     Attributes:
         manifest: CSV of images. cache: folder for prepared images and codes; both are kept there.
         weights: name or path. against: more weight files for the same table.
-        split: whose patients are reported on.
+        split: whose patients are reported on. doubtful: also those of `retrieval.data.doubtful`.
         frozen: torchvision mobilenet_v2 weights for the comparator; left out if None.
         pairs: list of pairs to report on as well. shortcuts: whether to test for shortcuts.
         images: if there are more, whole patients are drawn at random up to so many.
@@ -59,6 +60,7 @@ class Task:
     weights: str
     against: tuple[str, ...] = ()
     split: Split = Split.TEST
+    doubtful: bool = False
     frozen: Path | None = None
     pairs: Path | None = None
     shortcuts: bool = False
@@ -97,7 +99,7 @@ def run(task: Task) -> Evaluation:
     """
     encoder = Encoder.load(task.weights)
     listed = read_manifest(task.manifest)
-    kept = set(without_copies(listed))
+    kept = set(without_copies(listed) if task.doubtful else trusted(listed))
     mine = [(line, row) for line, row in enumerate(listed, start=1) if row.split is task.split and row in kept]
     if not any(row.view != LATERAL for _, row in mine):
         raise ManifestInvalid(f"The manifest {task.manifest} has no frontal image in its split {task.split.value!r}.")

@@ -18,6 +18,7 @@ from retrieval.data.pair_list import PairList, read_pairs
 from retrieval.data.phantoms import cached_phantoms
 from retrieval.data.sampler import PatientGroup, batches, group_patients
 from retrieval.data.source import LATERAL
+from retrieval.data.trusted import trusted
 from retrieval.errors import ConfigInvalid
 from retrieval.losses import BatchPairs
 from retrieval.networks.atlas import Atlas
@@ -148,12 +149,13 @@ def load_material(manifest: Path, cache: Path, config: TrainingConfig, atlas: At
 
 
 def frontal_rows(manifest: Path, config: TrainingConfig, split: Split) -> list[ImageRow]:
-    """Images of one split of the datasets named in `config`, without lateral views.
+    """Images of one split of the datasets named in `config`, of patients whose numbers can be trusted, without lateral
+    views.
 
     Raises:
         ManifestInvalid: the manifest cannot be read.
     """
-    rows = read_manifest(manifest, config.datasets)
+    rows = trusted(read_manifest(manifest, config.datasets))
     return [row for row in rows if row.split is split and row.view != LATERAL]
 
 
