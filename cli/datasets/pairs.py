@@ -17,6 +17,7 @@ from retrieval.data.cache import prepared_images
 from retrieval.data.hard_negatives import AlikeOnPaper, AlikeToNetwork, HardNegatives
 from retrieval.data.manifest import ImageRow, Split, read_manifest
 from retrieval.data.pair_list import make_pairs, write_pairs
+from retrieval.data.trusted import trusted
 
 _CHUNK = 64
 
@@ -67,7 +68,8 @@ def pairs(
     For every image and every other image of its patient there is one such pair and one with another patient. Half of
     the latter are hard: of the same data set, view and sex, and within three years of age, as far as these are known.
     A network that is trained already can choose them instead (--hard-from): the images it takes for the same person
-    most easily. The same manifest and seed give the same file.
+    most easily. The same manifest and seed give the same file. Images of public sets under numbers that do not stand
+    for one person are left out.
 
     \b
     Columns of the result:
@@ -87,8 +89,11 @@ def pairs(
       lungprint dataset pairs sets/nih/manifest.csv -o round1.csv --hard-from runs/first/weights.safetensors
     """
     listed = read_manifest(manifest)
+    kept = set(trusted(listed))
     chosen = [
-        i for i, row in enumerate(listed) if row.split.value == split and (not datasets or row.dataset in datasets)
+        i
+        for i, row in enumerate(listed)
+        if row in kept and row.split.value == split and (not datasets or row.dataset in datasets)
     ]
     rows = [listed[i] for i in chosen]
     hard: HardNegatives = AlikeOnPaper(rows)

@@ -125,8 +125,9 @@ def _origin(results: Results) -> str:
         f"`lungprint bench --profile {o.profile}` on the split {o.split}: {o.machine}, torch {versions}, "
         f"{_days(results)}. In this profile {o.effort}.\n\n"
         f"Images: {sizes}. Where a profile does not compare all, whole patients are drawn, more of those with several "
-        "images. Patients are told apart by the numbers of the manifest, also where these are in doubt. All methods get "
-        "the same images, prepared as this product prepares them; pairs of two persons are of one dataset and view. The figures of recognition are those of recognition.md in Lungprint's documentation."
+        "images. Patients are told apart by the numbers of the manifest, also where these are in doubt. All methods "
+        "get the same images, prepared as this product prepares them; pairs of two persons are of one dataset and "
+        "view. The figures of recognition are those of recognition.md in Lungprint's documentation."
     )
 
 
