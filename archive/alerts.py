@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, joinedload
 
-from archive.budget import AlertBudget, Suspicion
+from archive.budget import AlertBudget, RecordRule, Suspicion
 from archive.models import Alert, Disposition, Instance, Series, now
 from archive.notifications import enqueue
 from archive.priors import IS_RETRIEVED
-from archive.severity import Severity, severity, weight
+from archive.severity import Severity, severity
 from archive.states import AUDIT_KINDS, AlertKind, AlertState
 from config.errors import LungprintError
 from config.settings import Settings
@@ -197,6 +197,11 @@ def is_decided(session: Session, alert: Alert) -> bool:
     return bool(session.scalar(decisions))
 
 
+def record_rule(settings: Settings) -> RecordRule:
+    """What the alert list makes of second records, by the options of a system."""
+    return RecordRule(settings.verdict.records_share, settings.verdict.record_weight)
+
+
 def _keep_budget(session: Session, settings: Settings) -> None:
     """Show those estimates of the window that the budget allows for and of which the most is to be expected, and hold
     the others back.
@@ -205,7 +210,7 @@ def _keep_budget(session: Session, settings: Settings) -> None:
     may leave the list for another of which more is to be expected, and comes back when there is room.
     """
     options = settings.verdict
-    budget = AlertBudget(options.alerts_per_1000, options.budget_window)
+    budget = AlertBudget(options.alerts_per_1000, options.budget_window, record_rule(settings))
     start, studies = _window(session, options.budget_window)
     decided = exists().where(Disposition.alert_pk == Alert.id)
     rows = session.execute(
@@ -222,7 +227,7 @@ def _keep_budget(session: Session, settings: Settings) -> None:
             number,
             alert.probability,
             kept or alert.state not in waiting,
-            weight(alert.kind, options.record_weight),
+            alert.kind is AlertKind.DUPLICATE_RECORD,
             None if alert.kind is AlertKind.DUPLICATE_RECORD else alert.patient_pk,
         )
         for number, (alert, kept) in alerts.items()

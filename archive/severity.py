@@ -25,15 +25,6 @@ class Severity(StrEnum):
     LOW = "low"
 
 
-def weight(kind: AlertKind, record_weight: float) -> float:
-    """How much depends on an estimate of a kind being right, in [0, 1]; on one that a label is wrong 1.
-
-    Args:
-        record_weight: of one that a person has two records, in [0, 1]; the option of that name.
-    """
-    return record_weight if kind.finding is AlertKind.DUPLICATE_RECORD else 1.0
-
-
 def severity(kind: AlertKind, probability: float, is_across_patients: bool) -> Severity:
     """The class of an alert.
 

@@ -2,10 +2,10 @@
 
 Run as: python -m benchmarks.doubtful --frozen IMAGENET.safetensors --cache FOLDER
 
-The children of `kermany` with pneumonia are numbered as persons, healthy ones have the file names of an export. Two
-images under one number of the first kind look more alike than strangers to plain pixels, to an ImageNet network and to
-the shipped weights; under one of the second kind they do so in a part of the pairs only, and there clearly. See
-`retrieval.data.doubtful`.
+The children of `kermany` with pneumonia are numbered as persons, healthy ones by file names of an export. Two images
+under one number of the first kind look more alike than strangers' to plain pixels, to an ImageNet network and to the
+shipped weights; under one of the second kind a part of the pairs does. All of the former are ill and all of the latter
+are healthy, which alone would make the latter the easier ones. See `retrieval.data.doubtful`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def compared(vectors: Vectors, patients: npt.NDArray[np.int64]) -> tuple[float, 
 def main(weights: str, manifest: Path, frozen: Path, cache: Path) -> None:
     """Compare images under one number; the trained network only those of patients that it was not trained on."""
     listed = read_manifest(manifest, (DATASET,))
-    out, encoder = doubtful(listed), Encoder.load(weights)
+    out, encoder = doubtful(row.patient for row in listed), Encoder.load(weights)
     learned = [row for row in listed if row.split is not Split.TEST]
     test = [row for row in listed if row.split is Split.TEST]
     table = Table("numbers", "patients", "method", "AUC", "95 %", "below the median", box=None)

@@ -25,6 +25,7 @@ from benchmarks.record import Row, append_rows
 from benchmarks.wrong_images import Asked, asked_images
 from retrieval.data.cache import prepared_images
 from retrieval.data.manifest import ImageRow, Split, read_manifest
+from retrieval.data.trusted import trusted
 from retrieval.encoder import Encoder
 from retrieval.runtime import computes_bfloat16, place_of
 from retrieval.training.gate import fit_gate
@@ -63,7 +64,7 @@ def main(
         rows = read_manifest(data / "manifest.csv")
         encoder = _encoder(load_weights(weights), rows, folder, refit)
         answers, wrong = _answers(encoder, asked_images(rows, data / "dicom", folder, most, np.random.default_rng(3)))
-        val = [row for row in rows if row.split is Split.VAL and row.dataset in LEARNED_FROM]
+        val = [row for row in trusted(rows) if row.split is Split.VAL and row.dataset in LEARNED_FROM]
         val = [row for row in val if sum(other.patient == row.patient for other in val) > 1]
         found, informativeness = matching(encoder, val, np.array(prepared_images(val, folder, quiet=True)))
     _show(answers, found, informativeness)

@@ -19,7 +19,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from archive.alerts import label_key, pixels_key, record_key
+from archive.alerts import label_key, pixels_key, record_key, record_rule
 from archive.gallery import Images, Probe, Twin
 from archive.states import AlertKind, AlertState, ImageState
 from benchmarks.record import Row, append_rows
@@ -101,7 +101,7 @@ class Rehearsal:
             self._labels.append(self._numbers[shot.label])
         truth = Truth(self.plan)
         alerts = sorted((truth.of(alert) for alert in self.alerts.values()), key=lambda one: -one.probability)
-        return RoundOutcome(images, alerts, record_weight=self.settings.verdict.record_weight)
+        return RoundOutcome(images, alerts, records=record_rule(self.settings))
 
     def _judge(self, number: int, row: int, label: int) -> Examination:
         probe = Probe(
@@ -109,7 +109,7 @@ class Rehearsal:
             self.codes.embedding[row], self.codes.code[row],
         )  # fmt: skip
         shots, rows, labels = (np.array(one, np.int64) for one in (self._shots, self._rows, self._labels))
-        trusted = ~np.isin(shots, list(self._doubted))
+        believed = ~np.isin(shots, list(self._doubted))
         strangers = self._strangers_of(shots, rows, labels)
         others = np.flatnonzero(labels != label)
         best = others[np.argsort(-(self.codes.embedding[rows[others]] @ probe.embedding), kind="stable")]
@@ -123,8 +123,8 @@ class Rehearsal:
             self.network,
             self.settings,
             probe,
-            self._images(shots, rows, labels, own & trusted),
-            self._images(shots, rows, labels, other & trusted),
+            self._images(shots, rows, labels, own & believed),
+            self._images(shots, rows, labels, other & believed),
             self._twin(row, label),
             len(np.unique(labels[others])),
             strangers,

@@ -20,6 +20,7 @@ from retrieval.calibration import Calibration, Fusion
 from retrieval.comparison import Comparer
 from retrieval.data.cache import prepared_images
 from retrieval.data.manifest import ImageRow, Split, read_manifest
+from retrieval.data.trusted import trusted
 from retrieval.encoder import Encoder
 from retrieval.evaluation.cohort import LATERAL, Cohort, cohorts
 from retrieval.evaluation.encodings import Codes, codes_of, pairs_by_kind
@@ -52,7 +53,7 @@ def main(weights: str, manifest: Path, cache: Path, rounds: int, seed: int) -> N
     """Fit every form of the head and every fusion, and measure them on validation and test patients."""
     encoder = Encoder.load(weights)
     bits = encoder.bits // 2
-    rows = [row for row in read_manifest(manifest) if row.view != LATERAL]
+    rows = [row for row in trusted(read_manifest(manifest)) if row.view != LATERAL]
     learned = _learned_from(encoder, rows, cache, seed)
     held_out = {split: _encoded(encoder, rows, split, cache) for split in (Split.VAL, Split.TEST)}
     results: list[Row] = []

@@ -31,7 +31,7 @@ _NEEDED = ("imagehash", "matplotlib")
     help="Whose images to compare; only `test` patients were never looked at in training.",
 )
 @click.option(
-    "--doubtful", is_flag=True, help="Also compare patients of public sets whose number does not stand for one person."
+    "--doubtful", is_flag=True, help="Also compare patients of public sets whose number cannot be taken for one person."
 )
 @click.option("--frozen", type=_FILE, help="ImageNet weights of mobilenet_v2 (safetensors), to compare with.")
 @click.option("--against", multiple=True, help="More weights for the same table, name or file; may be repeated.")

@@ -68,8 +68,8 @@ def pairs(
     For every image and every other image of its patient there is one such pair and one with another patient. Half of
     the latter are hard: of the same data set, view and sex, and within three years of age, as far as these are known.
     A network that is trained already can choose them instead (--hard-from): the images it takes for the same person
-    most easily. The same manifest and seed give the same file. Images of public sets under numbers that do not stand
-    for one person are left out.
+    most easily. The same manifest and seed give the same file. Patients of public sets are left out who are known to be
+    another one, too, or whose number cannot be taken for one person.
 
     \b
     Columns of the result:

@@ -114,9 +114,7 @@ def pooled(rounds: Sequence[RoundOutcome], gallery: int) -> Pooled:
         (draw, one) for one in rounds for draw in ([one.alerts] if gallery == MEASURED else one.simulated[gallery])
     ]
     starts = [0, *accumulate(len(one.images) for _, one in draws)]
-    lists = [
-        ranked(draw, one.studies, one.record_weight, start) for (draw, one), start in zip(draws, starts, strict=False)
-    ]
+    lists = [ranked(draw, one.studies, one.records, start) for (draw, one), start in zip(draws, starts, strict=False)]
     return Pooled(RankedAlerts.joined(lists), [one for _, one in draws])
 
 

@@ -13,14 +13,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive.alerts import list_alerts
+from archive.budget import RecordRule
 from archive.models import Instance
-from archive.severity import weight
 from archive.states import AlertKind, AlertState, ImageState
 from cli.demonstration.score import LABEL_IS_WRONG
 from cli.replaying.kinds import ErrorKind
 from cli.replaying.plan import Plan
 from retrieval.evaluation.alert_budget import NONE, Numbers, RankedAlerts
 
+# Of the files that keep finished rounds; another number whenever what they hold changes.
+FORMAT = 2
 # An alert's kind as a number.
 KINDS = tuple(AlertKind)
 
@@ -54,6 +56,15 @@ class Raised:
     near: bool
     patient: int | None = None
 
+    def expected(self, records: RecordRule) -> float:
+        """What is to be expected of it, in [0, 1], see `RecordRule`."""
+        return records.expected(self.probability, self.is_record)
+
+    @property
+    def is_record(self) -> bool:
+        """Whether it says that a person has two records."""
+        return self.kind is AlertKind.DUPLICATE_RECORD
+
     @property
     def is_fact(self) -> bool:
         """Whether it is read off the data instead of estimated, and so outside the budget."""
@@ -67,13 +78,13 @@ class RoundOutcome:
     Attributes:
         images: every image in the order of the stream. alerts: every alert, the most probable first.
         simulated: by size of a simulated gallery, the alerts of each draw of strangers, cut where no budget reaches.
-        record_weight: how much a second record counts on a list, in [0, 1]; the option of that name.
+        records: what a list makes of second records, by the options of the system.
     """
 
     images: Sequence[Shown]
     alerts: Sequence[Raised]
     simulated: Mapping[int, Sequence[Sequence[Raised]]] = field(default_factory=dict)
-    record_weight: float = 1.0
+    records: RecordRule = field(default_factory=RecordRule)
 
     @property
     def studies(self) -> int:
@@ -104,30 +115,32 @@ class RoundOutcome:
             for one in raw["images"]
         ]
         simulated = {int(size): [_alerts(draw) for draw in draws] for size, draws in raw["simulated"].items()}
-        return cls(images, _alerts(raw["alerts"]), simulated, raw["record_weight"])
+        return cls(images, _alerts(raw["alerts"]), simulated, RecordRule(**raw["records"]))
 
 
-def ranked(alerts: Sequence[Raised], studies: int, record_weight: float, first: int = 0) -> RankedAlerts:
+def ranked(alerts: Sequence[Raised], studies: int, records: RecordRule, first: int = 0) -> RankedAlerts:
     """Alerts of so many studies as a list, and the errors that are reported as facts beside it.
 
     Args:
-        record_weight: how much a second record counts on a list, in [0, 1].
+        records: what a list makes of second records.
         first: number of the stream's first shot, where several streams are joined.
     """
     estimates = [alert for alert in alerts if not alert.is_fact]
     facts = {alert.error for alert in alerts if alert.is_fact and alert.error is not None}
     return RankedAlerts.ranked(
         studies,
-        np.array([alert.probability * weight(alert.kind, record_weight) for alert in estimates], np.float64),
+        np.array([alert.expected(records) for alert in estimates], np.float64),
         np.array([KINDS.index(alert.kind) for alert in estimates], np.int64),
         np.array([NONE if alert.error is None else first + alert.error for alert in estimates], np.int64),
         np.array([alert.near for alert in estimates], np.bool_),
         np.array([first + error for error in sorted(facts)], np.int64),
+        np.array([alert.is_record for alert in estimates], np.bool_),
+        records.share,
         np.array([NONE if alert.patient is None else first + alert.patient for alert in estimates], np.int64),
     )
 
 
-def outcome(session: Session, plan: Plan, record_weight: float) -> RoundOutcome:
+def outcome(session: Session, plan: Plan, records: RecordRule) -> RoundOutcome:
     """Read from the database what became of a round in a system with that option."""
     rows = {row.sop_instance_uid: row for row in session.scalars(select(Instance))}
     images = []
@@ -137,7 +150,7 @@ def outcome(session: Session, plan: Plan, record_weight: float) -> RoundOutcome:
         found = (ImageState.FAILED, "", None) if row is None else (row.state, row.verdict, row.probability)
         images.append(Shown(planted, *found))
     truth = Truth(plan)
-    return RoundOutcome(images, [truth.of(alert) for alert in list_alerts(session)], record_weight=record_weight)
+    return RoundOutcome(images, [truth.of(alert) for alert in list_alerts(session)], records=records)
 
 
 def _alerts(raw: Sequence[Mapping[str, Any]]) -> list[Raised]:

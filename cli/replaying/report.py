@@ -101,7 +101,8 @@ def facts(task: Task, rounds: Sequence[RoundOutcome]) -> Iterator[str]:
         f"{count_set_aside(rounds)} images set aside as no frontal chest images or with too little in them; "
         f"{count_unsettled(rounds)} given up. The system's own budget of {task.budget:g} alerts per 1,000 studies left "
         f"{kept.raised_per_1000:.1f} per 1,000 on its list, {kept.precision:.0%} of them right. An alert "
-        f"that a person has two records counts {rounds[0].record_weight:g} of one that a label is wrong."
+        f"that a person has two records counts {rounds[0].records.weight:g} of one that a label is wrong, and at most "
+        f"{rounds[0].records.share:.0%} of a list, rounded up to whole alerts, are such."
     )
 
 
@@ -167,7 +168,8 @@ def _write_images(task: Task, rounds: Sequence[RoundOutcome], rows: dict[Path, i
         writer.writerow(heading)
         for number, one in enumerate(rounds):
             plan = planned(task.sources, task.shares, task.seed, number)
-            reported = {alert.error: (alert.kind, rank) for rank, alert in reversed(list(enumerate(one.alerts, 1)))}
+            in_order = enumerate(sorted(one.alerts, key=lambda alert: -alert.expected(one.records)), 1)
+            reported = {alert.error: (alert.kind, rank) for rank, alert in reversed(list(in_order))}
             for shot, image in zip(plan.delivery.shots, one.images, strict=True):
                 sure = "" if image.probability is None else f"{image.probability:.6f}"
                 alert, rank = reported.get(shot.number, ("", ""))

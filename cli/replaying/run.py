@@ -13,13 +13,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from archive.alerts import record_rule
 from cli.demonstration.run import deliver
 from cli.demonstration.scratch import ScratchSystem
 from cli.outcome import InputNotUsable
 from cli.output import progress_bar
 from cli.replaying.evidence import EvidenceFile
 from cli.replaying.kinds import ErrorKind
-from cli.replaying.outcome import RoundOutcome, outcome
+from cli.replaying.outcome import FORMAT, RoundOutcome, outcome
 from cli.replaying.pipeline import RememberingEncoder, opened
 from cli.replaying.plan import Plan, Shares, planned
 from cli.replaying.simulation import simulated
@@ -56,7 +57,7 @@ class Task:
     def name(self) -> str:
         """Names everything that the result depends on, but for the code."""
         images = [(source.name, source.columns) for source in self.sources]
-        told = [images, repr(self.shares), self.seed, self.weights, self.budget, self.over_network]
+        told = [FORMAT, images, repr(self.shares), self.seed, self.weights, self.budget, self.over_network]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -133,7 +134,7 @@ class Replay:
         try:
             deliver(plan.delivery, system, system.start(), self._out)
             with system.database.read() as session:
-                return outcome(session, plan, system.settings.verdict.record_weight)
+                return outcome(session, plan, record_rule(system.settings))
         finally:
             system.close()
 
@@ -175,7 +176,7 @@ class _InProcess:
                 settled=lambda number: self._bar.advance(self._line),
             )
             with pipeline.database.read() as session:
-                measured = outcome(session, plan, pipeline.settings.verdict.record_weight)
+                measured = outcome(session, plan, record_rule(pipeline.settings))
             return simulated(measured, plan, pipeline, kept.read(), self._task.seed)
 
 

@@ -19,6 +19,7 @@ from cli.demonstration.stream import Film
 from cli.outcome import InputNotUsable
 from cli.sources import Source, find_sources
 from retrieval.data.copies import copied
+from retrieval.data.doubtful import doubtful
 
 # Patients come at any day of so many.
 PERIOD_DAYS = 365.0
@@ -29,7 +30,7 @@ MINUTE = 1.0 / 1440
 def chosen(path: Path, split: str, datasets: Sequence[str], images: int | None, seed: int) -> tuple[Source, ...]:
     """The images to replay: of one split, of some datasets, whole patients at random up to a number.
 
-    Patients whose pictures another one holds, too, are left out, see `retrieval.data.copies`.
+    Patients whose numbers cannot be trusted are left out, see `retrieval.data.trusted`.
 
     Args:
         path: a manifest, a folder with one, or a folder of images; see `find_sources`.
@@ -41,11 +42,12 @@ def chosen(path: Path, split: str, datasets: Sequence[str], images: int | None, 
         InputNotUsable: nothing is left.
     """
     sources = find_sources(manifest_in(path))
-    copies = copied({source.columns.get("patient", "") for source in sources})
+    patients = [source.columns.get("patient", "") for source in sources]
+    left_out = copied(set(patients)) | doubtful(patients)
     found = [
         source
         for source in sources
-        if source.columns.get("patient", "") not in copies
+        if source.columns.get("patient", "") not in left_out
         and (split == "all" or source.columns.get("split", "") in (split, ""))
         and (not datasets or source.columns.get("dataset", "") in datasets)
     ]

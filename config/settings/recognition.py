@@ -68,6 +68,7 @@ class VerdictOptions(Section):
     header_error_rate: float = Field(gt=0.0, lt=0.5)
     min_probability: float = Field(ge=0.0, le=1.0)
     alerts_per_1000: float = Field(ge=0.0, le=1000.0)
+    records_share: float = Field(ge=0.0, le=1.0)
     record_weight: float = Field(ge=0.0, le=1.0)
     budget_window: int = Field(ge=10, le=1_000_000)
 

@@ -1,4 +1,4 @@
-"""Patient numbers of public sets that do not stand for one person."""
+"""Patient numbers of public sets that cannot be taken for one person."""
 
 from __future__ import annotations
 
@@ -7,28 +7,27 @@ from collections.abc import Iterable
 
 from retrieval.data.manifest import ImageRow
 
-# Children with pneumonia are numbered as persons (person1689_bacteria); healthy ones have the file names of an export,
-# whose count begins again with each export: images of other children come to lie under one number. No method finds one
-# person under these numbers, trained or not, see `benchmarks.doubtful`.
+# Children with pneumonia are numbered as persons (person1689_bacteria), healthy ones by file names as programs give to
+# images that they export (IM-0608-0001-0002). Some images under one such name look alike as those of one person do,
+# more look like strangers' to whatever compares them, see `benchmarks.doubtful`.
 _DOUBTFUL = ("kermany:IM-", "kermany:NORMAL2-IM-")
 
 
-def doubtful(rows: Iterable[ImageRow]) -> frozenset[str]:
-    """Patients with several images whose number does not stand for one person.
+def doubtful(patients: Iterable[str]) -> frozenset[str]:
+    """Those of these patients who have several images under a number that cannot be taken for one person.
 
     Args:
-        rows: of a whole manifest.
+        patients: of every image of a whole manifest, a patient as often as there are images.
     """
-    images = Counter(row.patient for row in rows)
-    return frozenset(patient for patient, count in images.items() if count > 1 and patient.startswith(_DOUBTFUL))
+    return frozenset(one for one, images in Counter(patients).items() if images > 1 and one.startswith(_DOUBTFUL))
 
 
 def without_doubtful(rows: Iterable[ImageRow]) -> tuple[ImageRow, ...]:
     """Leave out the images of these patients: whether two of them show one person is not known.
 
     Args:
-        rows: of a whole manifest.
+        rows: of a whole manifest, as the images of a patient are counted.
     """
     listed = tuple(rows)
-    out = doubtful(listed)
+    out = doubtful(row.patient for row in listed)
     return tuple(row for row in listed if row.patient not in out)

@@ -132,8 +132,8 @@ def read_pairs(path: Path, rows: Sequence[ImageRow]) -> PairList:
             same, hard = _FLAGS[entry["same"]], _FLAGS[entry["hard"]]
         except KeyError as error:
             raise ManifestInvalid(
-                f"{path} holds {error.args[0]!r}, which is no image of this manifest and split, or not 0 or 1; make "
-                "the pairs anew from this manifest."
+                f"{path} holds {error.args[0]!r}, which is no image of this manifest and split, one that is "
+                "left out, or not 0 or 1; make the pairs anew from this manifest."
             ) from error
         if same != (rows[a].patient == rows[b].patient):
             raise ManifestInvalid(

@@ -1,4 +1,4 @@
-"""Images of public sets whose patient numbers can be measured by."""
+"""Images of public sets whose patient numbers can be believed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from retrieval.data.manifest import ImageRow
 
 
 def trusted(rows: Iterable[ImageRow]) -> tuple[ImageRow, ...]:
-    """Leave out patients that are known to be another patient, too, and numbers that do not stand for one person.
+    """Leave out patients that are known to be another patient, too, and numbers that cannot be taken for one person.
 
     Args:
         rows: of a whole manifest.

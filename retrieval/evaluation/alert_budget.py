@@ -20,10 +20,11 @@ class RankedAlerts:
 
     Attributes:
         studies: how many studies the stream holds.
-        expected: float64 (n,), what is to be expected of each, see `archive.budget.Suspicion`; descending.
+        expected: float64 (n,), what is to be expected of each, see `archive.budget.RecordRule`; descending.
         kind: int64 (n,), the caller's number for what each alert says.
         error: int64 (n,), the planted error that each alert reports, or `NONE`.
         near: bool (n,), whether an alert that reports none is about a patient in whose folder one lies.
+        limited: bool (n,), of which a list holds its share at most. share: in [0, 1].
         patient: int64 (n,), the caller's number for the patient of whom a list holds one alert, or `NONE`.
         certain: int64 (m,), errors that are reported as facts, beside the list and whatever its length.
     """
@@ -34,7 +35,9 @@ class RankedAlerts:
     error: Numbers
     near: npt.NDArray[np.bool_]
     certain: Numbers
+    limited: npt.NDArray[np.bool_]
     patient: Numbers
+    share: float = 1.0
 
     @classmethod
     def ranked(
@@ -45,12 +48,25 @@ class RankedAlerts:
         error: Numbers,
         near: npt.NDArray[np.bool_],
         certain: Numbers,
+        limited: npt.NDArray[np.bool_] | None = None,
+        share: float = 1.0,
         patient: Numbers | None = None,
     ) -> RankedAlerts:
         """Rank alerts by what is to be expected of them; ties keep the given order."""
         order = np.argsort(-expected, kind="stable")
+        some = np.zeros(len(order), np.bool_) if limited is None else limited
         whose = np.full(len(order), NONE, np.int64) if patient is None else patient
-        return cls(studies, expected[order], kind[order], error[order], near[order], certain, whose[order])
+        return cls(
+            studies,
+            expected[order],
+            kind[order],
+            error[order],
+            near[order],
+            certain,
+            some[order],
+            whose[order],
+            share,
+        )
 
     @classmethod
     def joined(cls, streams: Sequence[RankedAlerts]) -> RankedAlerts:
@@ -62,14 +78,18 @@ class RankedAlerts:
             np.concatenate([stream.error for stream in streams]),
             np.concatenate([stream.near for stream in streams]),
             np.concatenate([stream.certain for stream in streams]),
+            np.concatenate([stream.limited for stream in streams]),
+            streams[0].share,
             np.concatenate([stream.patient for stream in streams]),
         )
 
     def on_list(self, per_1000: float) -> Numbers:
         """Positions int64 (k,) of the alerts that a budget puts on the list, in its order."""
+        room = round(self.studies * per_1000 / 1000)
+        beyond = self.limited & (np.cumsum(self.limited) > np.ceil(self.share * room - 1e-9))
         again = self.patient != NONE
         again[np.unique(self.patient, return_index=True)[1]] = False
-        return np.flatnonzero(~again)[: round(self.studies * per_1000 / 1000)]
+        return np.flatnonzero(~beyond & ~again)[:room]
 
 
 @dataclass(frozen=True)

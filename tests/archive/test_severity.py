@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from archive.severity import Severity, severity, weight
+from archive.severity import Severity, severity
 from archive.states import AlertKind
 
 
@@ -24,8 +24,3 @@ def test_classes_follow_from_what_is_said_and_how_surely(
     kind: AlertKind, probability: float, across: bool, expected: Severity
 ) -> None:
     assert severity(kind, probability, across) is expected
-
-
-@pytest.mark.parametrize("kind", AlertKind)
-def test_a_second_record_weighs_as_the_option_says_and_all_else_one(kind: AlertKind) -> None:
-    assert weight(kind, 0.2) == (0.2 if "record" in kind.value else 1.0)

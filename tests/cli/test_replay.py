@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from archive.alerts import record_rule
 from cli.main import lungprint
 from cli.replaying import run
 from cli.replaying.outcome import RoundOutcome, outcome
@@ -81,7 +82,7 @@ def played(
     with opened(root, run.options_for(plan, "default", 20.0), encoder, decoders) as pipeline:
         pipeline.run(plan.delivery, lambda number, found: looked_at.append(number), settled)
         with pipeline.database.read() as session:
-            return outcome(session, plan, pipeline.settings.verdict.record_weight), looked_at
+            return outcome(session, plan, record_rule(pipeline.settings)), looked_at
 
 
 def test_a_replay_that_was_stopped_ends_as_if_it_had_not_been(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from archive.budget import RecordRule
 from archive.states import AlertKind, ImageState
 from cli.demonstration.filing import Record, instance_uid
 from cli.demonstration.films import Taken
@@ -179,5 +180,5 @@ def test_a_second_record_counts_by_its_weight(record_weight: float, right: int) 
     images = [Shown(None, ImageState.MATCHED, "", None)] * 50
     record = Raised(AlertKind.DUPLICATE_RECORD, 0.9, False, 3, False)
     label = Raised(AlertKind.WRONG_PATIENT, 0.3, False, None, False, 1)
-    listed = ranked([record, label], len(images), record_weight)
+    listed = ranked([record, label], len(images), RecordRule(weight=record_weight))
     assert [int(listed.error[at] == 3) for at in listed.on_list(20)] == [right]

@@ -37,6 +37,23 @@ def test_prices_are_for_1000_studies() -> None:
     assert counted.precision == 0.5
 
 
+def test_of_limited_alerts_a_list_holds_its_share_and_others_take_their_place() -> None:
+    kinds = np.array([1, 1, 1, 0, 0])
+    alerts = RankedAlerts.ranked(
+        200,
+        np.array([0.9, 0.8, 0.7, 0.6, 0.5]),
+        kinds,
+        np.arange(5),
+        np.zeros(5, np.bool_),
+        np.empty(0),
+        kinds == 1,
+        0.25,
+    )
+    assert alerts.on_list(20).tolist() == [0, 3, 4]
+    assert alerts.on_list(5).tolist() == [0]
+    assert RankedAlerts.joined([alerts, alerts]).on_list(10).tolist() == [0, 6, 7, 8]
+
+
 def test_of_a_patient_a_list_holds_the_most_probable_alert() -> None:
     alerts = RankedAlerts.ranked(
         200,
