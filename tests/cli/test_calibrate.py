@@ -69,11 +69,17 @@ def test_one_source_must_be_named(arguments: list[str]) -> None:
     assert result.exit_code == 2 and "--from-archive" in result.output
 
 
-def test_patients_whose_pictures_another_one_holds_are_no_strangers(tmp_path: Path) -> None:
-    """Of the two here one is a copy, and the other is of another split, so that nobody is left."""
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ("a.png,covid,covid:30,val,,PA", "b.png,covid,covid:31,test,,PA"),
+        ("a.png,kermany,kermany:IM-0001,val,,PA", "b.png,kermany,kermany:IM-0001,val,,PA"),
+    ],
+)
+def test_patients_whose_numbers_cannot_be_trusted_are_no_strangers(tmp_path: Path, rows: tuple[str, str]) -> None:
+    """One is a copy of a patient of another split; one number stands for several: nobody is left."""
     manifest = tmp_path / "manifest.csv"
-    rows = ["file,dataset,patient,split,finding,view", "a.png,covid,covid:30,val,,PA", "b.png,covid,covid:31,test,,PA"]
-    manifest.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    manifest.write_text("\n".join(["file,dataset,patient,split,finding,view", *rows]) + "\n", encoding="utf-8")
     result = calibrate("--data", manifest, "--split", "val")
     assert "no frontal image in its split 'val'" in f"{result.output} {result.exception}"
 

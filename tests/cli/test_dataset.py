@@ -319,3 +319,19 @@ def test_embeddings_of_something_else_are_refused(manifest: Path) -> None:
     for name, said in (("short.npy", "3 embeddings"), ("other.npz", r"lacks '0.png'"), ("torn.npz", "cannot be read")):
         done = run("pairs", manifest, "-o", manifest.parent / "p.csv", "--hard-from", manifest.parent / name)
         assert said in str(done.exception)
+
+
+def test_numbers_that_cannot_be_taken_for_one_person_are_in_no_pair(manifest: Path) -> None:
+    """The embeddings of the others are still those at their places in the manifest."""
+    manifest.write_text(manifest.read_text().replace(",P1,", ",kermany:IM-0001,"))
+    embedding = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
+    embedding[::3], embedding[1::3], embedding[2::3] = (np.roll(embedding[:10], 1, 0) for _ in range(3))
+    np.save(manifest.parent / "embeddings.npy", embedding)
+    output = manifest.parent / "pairs.csv"
+    done = run("pairs", manifest, "-o", output, "--hard-from", manifest.parent / "embeddings.npy")
+    assert "108 pairs, 54 of one patient" in done.stdout, repr(done.exception)
+    pairs = read_pairs(output, read_manifest(manifest))
+    assert not {3, 4, 5} & {*pairs.first.tolist(), *pairs.second.tolist()}
+    unit = embedding / np.linalg.norm(embedding, axis=1, keepdims=True)
+    similarity = np.einsum("ij,ij->i", unit[pairs.first], unit[pairs.second])
+    assert similarity[pairs.hard].mean() > similarity[~pairs.same & ~pairs.hard].mean() + 0.1

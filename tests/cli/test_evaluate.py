@@ -123,6 +123,19 @@ def test_a_cache_spares_the_second_run_the_encoding_and_changes_nothing(manifest
     assert (tmp_path / "1" / "recognition.csv").read_text() == (tmp_path / "2" / "recognition.csv").read_text()
 
 
+@pytest.mark.parametrize(("options", "patients"), [((), 5), (("--doubtful",), 6)])
+def test_numbers_that_cannot_be_taken_for_one_person_are_compared_only_if_wanted(
+    manifest: Path, tmp_path: Path, options: tuple[str, ...], patients: int
+) -> None:
+    doubted = manifest.parent / "doubted.csv"
+    doubted.write_text(manifest.read_text().replace("SECRET1", "kermany:IM-0001"))
+    done = evaluate("--data", doubted, "-o", tmp_path, "--rounds", 20, *options)
+    assert done.exit_code == 0, done.output
+    with (tmp_path / "recognition.csv").open(newline="", encoding="utf-8") as stream:
+        found = {row["patients"] for row in csv.DictReader(stream) if row["dataset"] == "all"}
+    assert found == {str(patients)}
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

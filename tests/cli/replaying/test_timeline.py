@@ -69,3 +69,11 @@ def test_a_limit_takes_whole_patients(tmp_path: Path) -> None:
 
 def test_rows_are_numbered_as_in_the_manifest(tmp_path: Path) -> None:
     assert row_numbers(manifest(tmp_path))[tmp_path / "train0-1.png"] == 2
+
+
+def test_patients_whose_numbers_cannot_be_trusted_are_not_replayed(tmp_path: Path) -> None:
+    listed = ["kermany:IM-0001", "kermany:IM-0001", "kermany:IM-0002", "covid:30", "covid:31"]
+    lines = ["file,patient,split", *(f"{i}.png,{name},test" for i, name in enumerate(listed))]
+    (tmp_path / "manifest.csv").write_text("\n".join(lines) + "\n")
+    found = chosen(tmp_path / "manifest.csv", "test", (), None, 1)
+    assert [source.columns["patient"] for source in found] == ["kermany:IM-0002", "covid:31"]

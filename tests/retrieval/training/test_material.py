@@ -11,7 +11,7 @@ from retrieval.data.pair_list import PairList, write_pairs
 from retrieval.errors import ConfigInvalid
 from retrieval.losses import LossName
 from retrieval.training.config import GroupConfig, LossConfig, NetworkConfig, TrainingConfig
-from retrieval.training.material import Material, load_material
+from retrieval.training.material import Material, frontal_rows, load_material
 from retrieval.training.run import Sources
 
 CONFIG = TrainingConfig(name="x", network=NetworkConfig(bits=16), groups=(GroupConfig(("toy",), 2, 1.0),))
@@ -59,3 +59,14 @@ def test_dataset_without_training_images_is_named(sources: Sources) -> None:
     config = replace(CONFIG, groups=(GroupConfig(("toy",), 2), GroupConfig(("nih",), 2)))
     with pytest.raises(ConfigInvalid, match=r"no training images of nih.*it has some of toy"):
         load_material(sources.manifest, sources.cache, config)
+
+
+def test_patients_whose_numbers_cannot_be_trusted_are_not_learned_from(tmp_path: Path) -> None:
+    """A copy of a patient is left out although the set that the patient is in is not learned from."""
+    listed = ["kermany:IM-0001", "kermany:IM-0001", "kermany:IM-0002", "covid:30", "covid:31", "covid:32"]
+    rows = [f"{i}.png,{name.partition(':')[0]},{name},train,,PA" for i, name in enumerate(listed)]
+    rows[4] = rows[4].replace(",covid,", ",other,")
+    (tmp_path / "manifest.csv").write_text("\n".join(["file,dataset,patient,split,finding,view", *rows]) + "\n")
+    config = replace(CONFIG, groups=(GroupConfig(("kermany",), 2), GroupConfig(("covid",), 2)))
+    found = frontal_rows(tmp_path / "manifest.csv", config, Split.TRAIN)
+    assert [row.patient for row in found] == ["kermany:IM-0002", "covid:32"]
