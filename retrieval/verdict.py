@@ -174,7 +174,8 @@ def judge(evidence: Evidence, rates: Rates, min_probability: float) -> Verdict:
 
     h is g with every person's ratio multiplied by what the headers of the two records say: a misfiled image carries the
     header of its label, so headers speak about second records alone. A verdict needs evidence for it: an error that is
-    less probable than before looking is none, whatever `min_probability` allows.
+    less probable than before looking is none, whatever `min_probability` allows. A wrong label names the most alike
+    person only if it is likelier that one than nobody in the gallery: in a large one, many are a little alike by chance.
 
     Without priors L is 1, and no prior can disagree: the first and last are one, *first seen*, and a match elsewhere,
     misfiled or not, says that label and match may be one person. The same pixels twice are a fact, and not weighed.
@@ -210,7 +211,7 @@ def judge(evidence: Evidence, rates: Rates, min_probability: float) -> Verdict:
         return Verdict(VerdictKind.CONSISTENT, min(right, 1.0), None, misfiled, duplicate)
     if speaks[1] and (duplicate > misfiled or not speaks[0]):
         return Verdict(VerdictKind.DUPLICATE_RECORD, duplicate, ranked[record].number, misfiled, duplicate)
-    if found > unknown:
+    if ranked and found * of_best[0] > unknown:
         return Verdict(VerdictKind.WRONG_PATIENT, misfiled, ranked[0].number, misfiled, duplicate)
     return Verdict(VerdictKind.PRIOR_MISMATCH, misfiled, None, misfiled, duplicate)
 

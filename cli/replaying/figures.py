@@ -32,6 +32,7 @@ _DOUBLE = (AlertKind.DUPLICATE_RECORD,)
 SWAPS = Group(
     "swaps among patients with priors", (ErrorKind.WITH_PRIORS, ErrorKind.ALIKE), LABEL_IS_WRONG, "the label is wrong"
 )
+NEW_SWAPS = Group("swaps under a patient without priors", (ErrorKind.WITHOUT_PRIORS,), (*LABEL_IS_WRONG, *_DOUBLE))
 RECORDS = Group("second records", (ErrorKind.SECOND_RECORD,), _DOUBLE, "two records are one person")
 EVERYTHING = Group(
     "all of these",
@@ -45,7 +46,7 @@ RESENT = Group(
 GROUPS = (
     SWAPS,
     Group("of these, of the same sex and age group", (ErrorKind.ALIKE,), LABEL_IS_WRONG),
-    Group("swaps under a patient without priors", (ErrorKind.WITHOUT_PRIORS,), (*LABEL_IS_WRONG, *_DOUBLE)),
+    NEW_SWAPS,
     RECORDS,
     EVERYTHING,
     RESENT,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.outcome import InputNotUsable
-from cli.replaying.figures import EVERYTHING, GROUPS, MEASURED, RECORDS, SWAPS, Figure, Group
+from cli.replaying.figures import EVERYTHING, GROUPS, MEASURED, NEW_SWAPS, RECORDS, SWAPS, Figure, Group
 
 SIMULATION = "simulation"
 
@@ -44,7 +44,7 @@ def tables(figures: Sequence[Figure]) -> Iterator[Table]:
     if galleries:
         yield Table(
             f"In larger galleries ({SIMULATION}: scores of strangers drawn from those measured)",
-            ("gallery, budget", SWAPS.title, RECORDS.title, "false per 1,000", "precision"),
+            ("gallery, budget", SWAPS.title, NEW_SWAPS.title, RECORDS.title, "false per 1,000", "precision"),
             tuple(_larger(figures, size, budget) for size in (MEASURED, *galleries) for budget in budgets),
         )
 
@@ -94,8 +94,7 @@ def _larger(figures: Sequence[Figure], gallery: int, budget: float) -> tuple[str
     whole = lines[EVERYTHING.title]
     return (
         f"{size}, {budget:g} per 1,000",
-        _percent(lines[SWAPS.title].share),
-        _percent(lines[RECORDS.title].share),
+        *(_percent(lines[group.title].share) for group in (SWAPS, NEW_SWAPS, RECORDS)),
         f"{whole.false_per_1000:.1f}",
         _percent(whole.precision),
     )

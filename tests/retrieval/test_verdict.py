@@ -48,6 +48,18 @@ def test_own_priors_disagree_and_nobody_agrees() -> None:
     assert found.probability == pytest.approx((1e-7 + 0.0005) / (0.00997 + 4e-9 + 1e-7 + 0.0005))
 
 
+@pytest.mark.parametrize(
+    ("others", "named"), [([120.0], 1), ([110.0, 10.0], 1), ([60.0, 60.0], None), ([90.0, 30.0], None)]
+)
+def test_a_person_is_named_who_is_likelier_than_nobody_in_the_gallery(others: list[float], named: int | None) -> None:
+    """Together the others of 100 persons are always worth 1.2, and misfiled from the gallery 0.0006; from elsewhere
+    0.0005, so that five sixths of them must be one person's."""
+    found = judge(evidence([math.log(0.001)], [[math.log(one)] for one in others], 100), RATES, FLOOR)
+    assert found.kind is (VerdictKind.WRONG_PATIENT if named else VerdictKind.PRIOR_MISMATCH)
+    assert found.other == named
+    assert found.probability == pytest.approx(0.0011 / (0.000997 + 0.002 * 0.001 * 1.2 + 0.0011))
+
+
 def test_own_priors_agree_and_another_person_agrees_too() -> None:
     found = judge(evidence([math.log(1000)], [[math.log(60_000)], [math.log(20_000)]], 100), RATES, FLOOR)
     # g = 800: right 997, second record 1600, misfiled 0.4 + 0.0005; three quarters of g are the best one's.
