@@ -38,8 +38,8 @@ class Suspicion:
 class RecordRule:
     """What a list makes of suspicions that a person has two records, beside those that a label is wrong.
 
-    They are less dangerous: where wrong labels are frequent, a likely one comes first. And they are more frequent:
-    where wrong labels are rare, hardly one of these would ever come first, and a part of the list is theirs.
+    They are less dangerous: where wrong labels are frequent, a likely one comes before them. And they are more
+    frequent: where wrong labels are rare, hardly one would come before them by weight alone, so their share is limited.
 
     Attributes:
         share: of the list, at most this share, rounded up to whole alerts, is about second records; in [0, 1].

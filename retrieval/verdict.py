@@ -142,7 +142,7 @@ class Verdict:
 
     Attributes:
         kind: row of the table.
-        probability: that the verdict is right, in [0, 1]; alerts are ranked by it.
+        probability: that the verdict is right, in [0, 1].
         other: number of the person it looks like, for kinds that name one.
         misfiled: probability that the label is wrong. duplicate: that the label and the best other are one person.
     """
