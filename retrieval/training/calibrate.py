@@ -94,10 +94,11 @@ def fit_calibration(
 
     Each kind of patients has a share of the whole, each patient the same part of it among the pairs of one person. A
     similarity that speaks against identity beside the others is left out. The form of the curve, logistic or isotonic,
-    is the one with the least log loss on patients left out in turn. The curve keeps to what was seen: against identity
-    no more than one in all patients with pairs; in favour no more than the share of pairs of one person that are at
-    least so alike, over that of pairs of two persons: a straight curve promises more where hardly anybody was seen.
-    Where that bound falls, because there is hardly a pair of one person left, the curve stays as high as it was.
+    is logistic unless an isotonic one has clearly less log loss on patients left out in turn. The curve keeps to what
+    was seen: against identity no more than one in all patients with pairs; in favour no more than the share of pairs of
+    one person that are at least so alike, over that of pairs of two persons: a straight curve promises more where
+    hardly anybody was seen. Where that bound falls, because there is hardly a pair of one person left, the curve stays
+    as high as it was.
 
     Args:
         pairs: by kind, of held-out patients; all with logits of the verification head, or all without.
@@ -196,7 +197,11 @@ def log_loss(ratios: Floats, same: Bools, weights: Floats) -> float:
 
 
 def _isotonic_is_better(sample: Sample) -> bool:
-    """Whether an isotonic curve has less log loss than a logistic one on patients left out in turn."""
+    """Whether an isotonic curve has less log loss than a logistic one on patients left out in turn, by more than the
+    standard error of that: of two curves between which the patients do not decide, the one with fewer steps is kept.
+
+    Source: the one-standard-error rule, Breiman et al. 1984, Classification and Regression Trees, sec. 3.4.3.
+    """
     saved = []
     for rest, part in sample.parts():
         losses = []
@@ -205,7 +210,7 @@ def _isotonic_is_better(sample: Sample) -> bool:
             ratios = np.maximum(curve(part.columns @ _weights(fusion, part.width)), -math.log(rest.positives))
             losses.append(log_loss(ratios, part.same, part.weights))
         saved.append(losses[0] - losses[1])
-    return bool(saved) and float(np.mean(saved)) > 0
+    return len(saved) > 1 and float(np.mean(saved)) > float(np.std(saved, ddof=1)) / math.sqrt(len(saved))
 
 
 def _fit_curve(sample: Sample, isotonic: bool) -> tuple[Fusion, Curve]:
