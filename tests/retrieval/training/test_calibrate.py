@@ -81,6 +81,15 @@ def test_a_curve_that_is_no_logistic_is_fitted_isotonic() -> None:
     assert fit(replace(plain, normalised=np.where(plain.same & (score < 1), score + 5, score))).method == "isotonic"
 
 
+@pytest.mark.parametrize("seed", [2, 5])
+def test_steps_that_chance_may_have_made_are_not_fitted(seed: int) -> None:
+    """Pairs of one person come in two kinds, and the isotonic curve has less loss, but no more than chance would."""
+    plain = pairs(60, 600, seed)
+    rng = np.random.default_rng(seed + 100)
+    own = rng.choice([1.0, 4.0], 660) + rng.normal(0, 0.7, 660)
+    assert fit(replace(plain, normalised=np.where(plain.same, own, rng.normal(0, 1, 660)))).method == "logistic"
+
+
 def test_an_isotonic_curve_has_no_steps_that_tie_pairs_which_are_not_equally_alike() -> None:
     rng = np.random.default_rng(0)
     plain = pairs(4000, 8000, useful_code=False)
