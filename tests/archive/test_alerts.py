@@ -97,6 +97,7 @@ def test_a_second_record_gives_way_to_a_wrong_label_of_which_more_is_to_be_expec
     database: Database, settings: Settings
 ) -> None:
     options = budget(settings, per_1000=4, window=10)
+    options = options.model_copy(update={"verdict": options.verdict.model_copy(update={"record_weight": 0.2})})
     with database.write() as session:
         image, other = file_image(session, "P1"), file_image(session, "P2")
         key = record_key(image.patient_pk, other.patient_pk)
