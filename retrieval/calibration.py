@@ -48,7 +48,7 @@ class Calibration:
             points, level beyond them: no data supports claims there.
         population: of two persons' cosines, see `retrieval.normalisation`.
         tail: how rare each score is between two persons.
-        method: how the curve was fitted, `logistic` or `isotonic`.
+        method: how the curve was fitted, in words.
         fitted_on: how many patients and pairs stand behind it, by kind; for the reader.
         held_out: its errors on patients it was not fitted on, see `retrieval.training.calibrate`; for the reader.
     """
