@@ -36,7 +36,7 @@ def command(states: tuple[str, ...], kinds: tuple[str, ...], data_dir: Path, as_
 
     \b
       wrong_patient     the image differs from the patient's priors and looks like another patient
-      prior_mismatch    the image differs from the patient's priors and looks like nobody known
+      prior_mismatch    the image differs from the patient's priors and looks like nobody in particular
       duplicate_record  two patient records seem to belong to one person
       duplicate_image   the same pixels came under another patient or study
       audit_...         the same of images that were in the archive before, found by `lungprint audit`

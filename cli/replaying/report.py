@@ -100,9 +100,9 @@ def facts(task: Task, rounds: Sequence[RoundOutcome]) -> Iterator[str]:
     yield (
         f"{count_set_aside(rounds)} images set aside as no frontal chest images or with too little in them; "
         f"{count_unsettled(rounds)} given up. The system's own budget of {task.budget:g} alerts per 1,000 studies left "
-        f"{kept.raised_per_1000:.1f} per 1,000 on its list, {kept.precision:.0%} of them right. An alert "
-        f"that a person has two records counts {rounds[0].records.weight:g} of one that a label is wrong, and at most "
-        f"{rounds[0].records.share:.0%} of a list, rounded up to whole alerts, are such."
+        f"{kept.raised_per_1000:.1f} per 1,000 on its list, {kept.precision:.0%} of them right. An alert that "
+        f"a person has two records counts {rounds[0].records.weight:g} times as much as one that a label is wrong; "
+        f"at most {rounds[0].records.share:.0%} of a list, rounded up to whole alerts, are of this kind."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -46,14 +46,12 @@ class Sample:
         columns: float64 (m, c), similarities that grow with likeness: normalised cosine, minus the share of differing
             bits, logit of the verification head if there is one.
         same: bool (m,). weights: float64 (m,), half of them on either kind of pairs.
-        folds: int64 (m, 2), to which part of the patients both of a pair belong.
         positives: patients with several images. negatives: pairs of two persons.
     """
 
     columns: Floats
     same: Bools
     weights: Floats
-    folds: npt.NDArray[np.int64]
     positives: int
     negatives: int
 
@@ -61,26 +59,6 @@ class Sample:
     def width(self) -> int:
         """How many similarities there are."""
         return int(self.columns.shape[1])
-
-    def chosen(self, which: Bools) -> Sample:
-        """Only some of the pairs, bool (m,)."""
-        return replace(
-            self,
-            columns=self.columns[which],
-            same=self.same[which],
-            weights=_halves(self.weights[which], self.same[which]),
-            folds=self.folds[which],
-        )
-
-    def parts(self) -> list[tuple[Sample, Sample]]:
-        """Pairs of some patients to fit on, and those of the other patients to judge by, in turn."""
-        found = []
-        for fold in range(FOLDS):
-            inside = self.folds == fold
-            rest, part = self.chosen(~inside.any(axis=1)), self.chosen(inside.all(axis=1))
-            if all(some.same.any() and not some.same.all() for some in (rest, part)):
-                found.append((rest, part))
-        return found
 
 
 def fit_calibration(
@@ -94,11 +72,12 @@ def fit_calibration(
 
     Each kind of patients has a share of the whole, each patient the same part of it among the pairs of one person. A
     similarity that speaks against identity beside the others is left out. The curve is the mean of a logistic one,
-    which may have the wrong form, and an isotonic one, which few patients draw by lot; on validation patients it has
-    less log loss than either. The curve keeps to what was seen: against identity no more than one in all patients with
-    pairs; in favour no more than the share of pairs of one person that are at least so alike, over that of pairs of two
-    persons: a straight curve promises more where hardly anybody was seen. Where that bound falls, because there is
-    hardly a pair of one person left, the curve stays as high as it was.
+    which may have the wrong form, and an isotonic one, whose steps may be chance where there are few patients; on
+    validation patients neither has clearly less log loss, and the mean has no more than the better one. The curve keeps
+    to what was seen: against identity no more than one in all patients with pairs; in favour no more than the share of
+    pairs of one person that are at least so alike, over that of pairs of two persons: a straight curve promises more
+    where hardly anybody was seen. Where that bound falls, because there is hardly a pair of one person left, the curve
+    stays as high as it was.
 
     Args:
         pairs: by kind, of held-out patients; all with logits of the verification head, or all without.
@@ -157,7 +136,6 @@ def gather(pairs: Mapping[str, Pairs], shares: Mapping[str, float], identity_bit
         columns=np.concatenate([_columns(found, identity_bits) for found in pairs.values()]),
         same=same,
         weights=_halves(weights, same),
-        folds=np.concatenate([folds_of(found) for found in pairs.values()]),
         positives=positives,
         negatives=negatives,
     )

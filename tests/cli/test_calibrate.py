@@ -77,7 +77,7 @@ def test_one_source_must_be_named(arguments: list[str]) -> None:
     ],
 )
 def test_patients_whose_numbers_cannot_be_trusted_are_no_strangers(tmp_path: Path, rows: tuple[str, str]) -> None:
-    """One is a copy of a patient of another split; one number stands for several: nobody is left."""
+    """One is a copy of a patient of another split; one number cannot be taken for one person: nobody is left."""
     manifest = tmp_path / "manifest.csv"
     manifest.write_text("\n".join(["file,dataset,patient,split,finding,view", *rows]) + "\n", encoding="utf-8")
     result = calibrate("--data", manifest, "--split", "val")
