@@ -175,7 +175,7 @@ def judge(evidence: Evidence, rates: Rates, min_probability: float) -> Verdict:
     h is g with every person's ratio multiplied by what the headers of the two records say: a misfiled image carries the
     header of its label, so headers speak about second records alone. A verdict needs evidence for it: an error that is
     less probable than before looking is none, whatever `min_probability` allows. A wrong label names the most alike
-    person only if it is likelier that one than nobody in the gallery: in a large one, many are somewhat alike.
+    person only if that is likelier than an owner outside the gallery: in a large one, many are somewhat alike.
 
     Without priors L is 1, and no prior can disagree: the first and last are one, *first seen*, and a match elsewhere,
     misfiled or not, says that label and match may be one person. The same pixels twice are a fact, and not weighed.

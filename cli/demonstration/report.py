@@ -88,7 +88,7 @@ def _show_swaps(score: Score, out: Console) -> None:
                 f"{find.sent.shot.number + 1} of {owner}",
                 find.sent.patient_id,
                 str(alert["kind"]),
-                alert["other_patient_id"] or "nobody known",
+                alert["other_patient_id"] or "nobody in particular",
                 f"{alert['probability']:.1%}",
             )
     out.print(table)

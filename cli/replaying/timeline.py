@@ -18,8 +18,7 @@ from cli.demonstration.films import (
 from cli.demonstration.stream import Film
 from cli.outcome import InputNotUsable
 from cli.sources import Source, find_sources
-from retrieval.data.copies import copied
-from retrieval.data.doubtful import doubtful
+from retrieval.data.trusted import untrusted
 
 # Patients come at any day of so many.
 PERIOD_DAYS = 365.0
@@ -42,8 +41,7 @@ def chosen(path: Path, split: str, datasets: Sequence[str], images: int | None, 
         InputNotUsable: nothing is left.
     """
     sources = find_sources(manifest_in(path))
-    patients = [source.columns.get("patient", "") for source in sources]
-    left_out = copied(set(patients)) | doubtful(patients)
+    left_out = untrusted(source.columns.get("patient", "") for source in sources)
     found = [
         source
         for source in sources

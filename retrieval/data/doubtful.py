@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from retrieval.data.manifest import ImageRow
-
 # Children with pneumonia are numbered as persons (person1689_bacteria), healthy ones by file names as programs give to
 # images that they export (IM-0608-0001-0002). Some images under one such name look alike as those of one person do,
 # more look like strangers' to whatever compares them, see `benchmarks.doubtful`.
@@ -20,14 +18,3 @@ def doubtful(patients: Iterable[str]) -> frozenset[str]:
         patients: of every image of a whole manifest, a patient as often as there are images.
     """
     return frozenset(one for one, images in Counter(patients).items() if images > 1 and one.startswith(_DOUBTFUL))
-
-
-def without_doubtful(rows: Iterable[ImageRow]) -> tuple[ImageRow, ...]:
-    """Leave out the images of these patients: whether two of them show one person is not known.
-
-    Args:
-        rows: of a whole manifest, as the images of a patient are counted.
-    """
-    listed = tuple(rows)
-    out = doubtful(row.patient for row in listed)
-    return tuple(row for row in listed if row.patient not in out)

@@ -185,7 +185,7 @@ def _fit_curve(sample: Sample) -> tuple[Fusion, Curve]:
 def _fit_isotonic(sample: Sample, scores: Floats, weights: Floats) -> Curve:
     """An isotonic curve through scores (m,), its steps joined."""
     steps = IsotonicRegression(out_of_bounds="clip").fit(scores, sample.same, sample_weight=weights)
-    # Steps tie pairs that are not equally alike, and a list needs an order: straight lines join the steps' centres.
+    # A step leaps where the pairs do not: straight lines join the steps' centres.
     share, step = np.unique(steps.predict(scores), return_inverse=True)
     centres = np.bincount(step, weights * scores) / np.bincount(step, weights)
     # Shares of 0 and 1 are kept off by half a patient and half a pair of two persons (Laplace).

@@ -155,8 +155,8 @@ def frontal_rows(manifest: Path, config: TrainingConfig, split: Split) -> list[I
     Raises:
         ManifestInvalid: the manifest cannot be read.
     """
-    rows = trusted(read_manifest(manifest))
-    return [row for row in rows if row.dataset in config.datasets and row.split is split and row.view != LATERAL]
+    rows, wanted = trusted(read_manifest(manifest)), config.datasets
+    return [row for row in rows if row.dataset in wanted and row.split is split and row.view != LATERAL]
 
 
 def _check_datasets(present: set[str], config: TrainingConfig) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.data.doubtful import doubtful, without_doubtful
+from retrieval.data.doubtful import doubtful
 from retrieval.data.manifest import ImageRow, Split, read_manifest
 from retrieval.data.trusted import trusted
 
@@ -28,8 +28,7 @@ def test_a_number_of_an_export_is_doubted_once_it_stands_on_two_images(
     patient: str, images: int, left_out: bool
 ) -> None:
     rows = [dataclasses.replace(ROW, patient=patient)] * images
-    assert without_doubtful(rows) == (() if left_out else tuple(rows))
-    assert trusted(rows) == without_doubtful(rows)
+    assert trusted(rows) == (() if left_out else tuple(rows))
 
 
 def test_copies_are_not_trusted_either() -> None:

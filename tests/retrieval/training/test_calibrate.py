@@ -92,14 +92,15 @@ def test_the_curve_bends_where_the_pairs_do() -> None:
     assert said[2] - said[1] < 1.6
 
 
-def test_pairs_that_are_not_equally_alike_are_never_tied_by_steps() -> None:
-    """Neither with many patients nor with few, of whom an isotonic curve alone makes a few steps."""
+def test_the_curve_rises_without_leaps() -> None:
+    """With many patients and with few, of whom an isotonic curve makes few steps and leaps by 1.6 at one of them."""
     for found in (fit(mixture(4000, 8000)), fit(mixture(60, 600))):
         scores = np.array(found.scores)
         own = found.score(np.array([-1.0, 3.0]), np.full(2, 25))
         inside = (scores > own[0]) & (scores < own[1])
         assert inside.sum() > 10
-        assert (np.diff(np.array(found.log_ratios)[inside]) > 0).all()
+        rises = np.diff(np.array(found.log_ratios)[inside])
+        assert rises.min() > 0 and rises.max() < 0.5
 
 
 def test_a_feature_that_points_the_wrong_way_is_dropped() -> None:
