@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -24,6 +25,17 @@ _HOLD = 0.02
 # The middle of the chest counts most; width as a share of half the side.
 _MIDDLE = 0.5
 _LONGEST_STEP = 0.1
+# An image that agrees less than this with the mean chest may lie far off, and is taken to if it agrees so much better
+# there: ribs look like their neighbours, and half a rib further is no worse by more than that.
+_LOST = 0.6
+_BETTER = 0.2
+# How far images lie that were badly framed: zoomed as a whole, hardly stretched, and shifted anywhere.
+_FAR_ZOOM, _FAR_STRETCH, _FAR_SHIFT = 0.6, 0.05, 0.6
+# Where they are looked for: log of the scale, and shifts as a share of half the side.
+_ZOOMS = (-0.7, -0.35, 0.0, 0.25)
+_SHIFTS = ((0.0, 0.0), (0.35, 0.0), (-0.35, 0.0), (0.0, 0.35), (0.0, -0.35))
+# Farther than this an image is not laid: most of what is seen would be beyond its edges.
+_FARTHEST = (1.0, 1.0, 0.6, 0.8, 0.8)
 
 
 class Atlas(nn.Module):
@@ -31,7 +43,8 @@ class Atlas(nn.Module):
 
     What is registered is structure, not brightness: the small square minus its local mean over its local deviation. Its
     correlation with the mean chest, under a window on the middle, is maximised by Gauss-Newton steps from coarse to
-    fine; a prior holds an image that shows little near where it was.
+    fine; a prior holds an image that shows little near where it was. An image that does not agree there with the mean
+    chest is looked for farther off, from many starts: a chest that is small in its image, or in a corner of it.
 
     The mean chest is a buffer, and zero until it is found by `retrieval.training.atlas`.
 
@@ -40,15 +53,25 @@ class Atlas(nn.Module):
     """
 
     mean_chest: Tensor
-    _stiffness: Tensor
+    _near: Tensor
+    _far: Tensor
+    _starts: Tensor
+    _farthest: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean_chest", torch.zeros(1, 1, SIDE, SIDE))
-        self.register_buffer("_stiffness", 2 * _HOLD / torch.tensor(_USUAL) ** 2, persistent=False)
+        starts = [(zoom, zoom, 0.0, *shift) for zoom in _ZOOMS for shift in _SHIFTS]
+        for name, values in (
+            ("_near", 2 * _HOLD * torch.diag(torch.tensor(_USUAL) ** -2)),
+            ("_far", 2 * _HOLD * _far_precision()),
+            ("_starts", torch.tensor(starts)),
+            ("_farthest", torch.tensor(_FARTHEST)),
+        ):
+            self.register_buffer(name, values, persistent=False)
 
     def poses(self, structures: Tensor) -> Tensor:
-        """Where the mean chest lies in each image.
+        """Where the mean chest lies in each image, looked for farther off where it does not lie near.
 
         Args:
             structures: float32 (n, 1, 64, 64), see `structure`.
@@ -57,14 +80,47 @@ class Atlas(nn.Module):
             float32 (n, 5): log of the scale across and down, angle in radians, shift across and down as a share of half
             the side. Zeros if the image lies as the mean does.
         """
-        poses = structures.new_zeros(len(structures), 5)
-        for side, width in LEVELS:
+        poses = self.near(structures)
+        agreement = self.agreement(structures, poses)
+        lost = agreement < _LOST
+        if structures.device.type == "cuda":
+            # Recorded as a graph, where nothing may depend on what is seen.
+            return torch.where(lost[:, None], self._searched(structures, poses, agreement), poses)
+        rows = torch.nonzero(lost)[:, 0]
+        if len(rows):
+            poses = poses.index_copy(0, rows, self._searched(structures[rows], poses[rows], agreement[rows]))
+        return poses
+
+    def near(self, structures: Tensor) -> Tensor:
+        """Where the mean chest lies in images (n, 1, 64, 64) that are framed as usual: poses (n, 5)."""
+        return self._registered(structures, structures.new_zeros(len(structures), 5), self._near, LEVELS)
+
+    def _searched(self, structures: Tensor, poses: Tensor, agreement: Tensor) -> Tensor:
+        """The best of what is found from all starts, or the poses as they are where that is not clearly better."""
+        count = len(self._starts)
+        each = structures.repeat_interleave(count, dim=0)
+        found = self._registered(each, self._starts.repeat(len(structures), 1), self._far, LEVELS[:-1])
+        which = self._held(each, found).view(-1, count).argmax(dim=1)
+        found = found.view(-1, count, 5)[torch.arange(len(which), device=which.device), which]
+        found = self._registered(structures, found, self._far, LEVELS[-1:])
+        better = self._held(structures, found) > agreement + _BETTER
+        return torch.where(better[:, None], found, poses)
+
+    def _held(self, structures: Tensor, poses: Tensor) -> Tensor:
+        """Agreement, and -1 where an image would be laid too far."""
+        within = (poses.abs() < self._farthest).all(dim=1)
+        return self.agreement(structures, poses).where(within, -1.0)
+
+    def _registered(
+        self, structures: Tensor, poses: Tensor, stiffness: Tensor, levels: Sequence[tuple[int, float]]
+    ) -> Tensor:
+        for side, width in levels:
             view = _View.of(side, structures)
             seen = _seen(structures, side, width)
             wanted = view.standard(_seen(self.mean_chest, side, width).flatten(1))[0]
             slopes = torch.cat([seen, *_slopes(seen)], dim=1)
             for _ in range(STEPS):
-                poses = poses + self._step(view, poses, slopes, wanted)
+                poses = poses + self._step(view, poses, slopes, wanted, stiffness)
         return poses
 
     def agreement(self, structures: Tensor, poses: Tensor) -> Tensor:
@@ -75,7 +131,7 @@ class Atlas(nn.Module):
         found = view.standard(laid(_seen(structures, side, width), poses, "border").flatten(1))[0]
         return (view.window * wanted * found).sum(dim=1)
 
-    def _step(self, view: _View, poses: Tensor, slopes: Tensor, wanted: Tensor) -> Tensor:
+    def _step(self, view: _View, poses: Tensor, slopes: Tensor, wanted: Tensor, stiffness: Tensor) -> Tensor:
         seen, across, down = laid(slopes, poses, "border").flatten(2).unbind(dim=1)
         standard, deviation = view.standard(seen)
         change = view.change(poses, across, down)
@@ -83,10 +139,18 @@ class Atlas(nn.Module):
         along = (change * (view.window * standard)[:, None]).sum(dim=2, keepdim=True)
         change = (change - along * standard[:, None]) / deviation[:, None]
         weighed = change * view.window
-        curvature = weighed @ change.transpose(1, 2) + torch.diag(self._stiffness)
-        uphill = (weighed @ (wanted - standard)[:, :, None])[:, :, 0] - self._stiffness * poses
+        curvature = weighed @ change.transpose(1, 2) + stiffness
+        uphill = (weighed @ (wanted - standard)[:, :, None])[:, :, 0] - poses @ stiffness
         step: Tensor = torch.linalg.solve_ex(curvature, uphill[:, :, None])[0][:, :, 0]
         return step.clamp(-_LONGEST_STEP, _LONGEST_STEP)
+
+
+def _far_precision() -> Tensor:
+    """Inverse covariance (5, 5) of far poses; zoom and stretch are the mean of both scales and half their gap."""
+    zoom, stretch = _FAR_ZOOM**-2, _FAR_STRETCH**-2
+    precision = torch.diag(torch.tensor([0.0, 0.0, _USUAL[2] ** -2, _FAR_SHIFT**-2, _FAR_SHIFT**-2]))
+    precision[:2, :2] = torch.tensor([[zoom + stretch, zoom - stretch], [zoom - stretch, zoom + stretch]]) / 4
+    return precision
 
 
 class _View(NamedTuple):

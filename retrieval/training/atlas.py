@@ -46,7 +46,7 @@ def fit_atlas(images: npt.NDArray[np.uint8], kinds: npt.NDArray[np.str_]) -> Atl
         poses = torch.zeros(len(images), 5)
         for _ in track(range(ROUNDS), description="mean chest", console=_PROGRESS):
             atlas.mean_chest.copy_(_mean(structures, poses, weights))
-            poses = torch.cat([atlas.poses(part) for part in torch.split(structures, _BATCH)])
+            poses = torch.cat([atlas.near(part) for part in torch.split(structures, _BATCH)])
             poses -= weights @ poses
         atlas.mean_chest.copy_(_mean(structures, poses, weights))
     return atlas

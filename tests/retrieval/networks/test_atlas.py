@@ -16,6 +16,16 @@ POSES = [
     (0.05, 0.05, -0.04, 0.1, -0.1),
 ]
 
+# Badly framed: as small as where somebody forgot to collimate, and in a corner.
+FAR = [
+    (0.75, 0.75, 0.0, 0.0, 0.0),
+    (0.5, 0.5, 0.03, 0.6, -0.3),
+    (0.0, 0.0, 0.0, 0.5, -0.25),
+]
+
+_AXIS = torch.linspace(-1, 1, 128)
+PLACES = torch.stack(torch.meshgrid(_AXIS, _AXIS, indexing="xy"))[None]
+
 
 def chest(seed: int = 3, size: int = 128) -> Tensor:
     """A drawn chest: float32 (1, 1, size, size) in [0, 1]."""
@@ -41,18 +51,50 @@ def test_a_chest_that_lies_as_the_mean_does_is_not_moved(atlas: Atlas) -> None:
     assert torch.allclose(onto(atlas, chest()), chest(), atol=0.02)
 
 
+def away(moved: Tensor, poses: Tensor) -> float:
+    """How far the middle of a moved image lies from its place when laid by `poses`, as a share of half the side.
+
+    Args:
+        moved: float32 (1, 3, 128, 128), the image and where each of its pixels was, across and down.
+    """
+    back = laid(moved, poses, "border")
+    return float((back[:, 1:] - PLACES)[:, :, 32:96, 32:96].norm(dim=1).mean())
+
+
+def moved_by(pose: tuple[float, ...], beyond: str) -> Tensor:
+    return laid(torch.cat([chest(), PLACES], dim=1), torch.tensor([pose]), beyond)
+
+
 @pytest.mark.parametrize("pose", POSES)
 def test_a_moved_chest_is_laid_back(atlas: Atlas, pose: tuple[float, ...]) -> None:
-    axis = torch.linspace(-1, 1, 128)
-    places = torch.stack(torch.meshgrid(axis, axis, indexing="xy"))[None]
-    applied = torch.tensor([pose])
-    moved = laid(torch.cat([chest(), places], dim=1), applied, "border")
+    moved = moved_by(pose, "border")
     found = atlas.poses(structure(moved[:, :1]))
-    back = laid(moved, found, "border")
-    before, after = (float((lying[:, 1:] - places)[:, :, 32:96, 32:96].norm(dim=1).mean()) for lying in (moved, back))
     # The prior holds it a little short of the whole way.
-    assert after < 0.5 * before
+    assert away(moved, found) < 0.5 * away(moved, torch.zeros(1, 5))
     assert atlas.agreement(structure(moved[:, :1]), found) > 0.9
+
+
+@pytest.mark.parametrize("pose", FAR)
+def test_a_badly_framed_chest_is_found_where_it_lies(atlas: Atlas, pose: tuple[float, ...]) -> None:
+    moved = moved_by(pose, "zeros")
+    structures = structure(moved[:, :1])
+    near, found = atlas.near(structures), atlas.poses(structures)
+    assert away(moved, near) > 0.15
+    assert away(moved, found) < 0.1
+    assert atlas.agreement(structures, found) > atlas.agreement(structures, near) + 0.2
+
+
+def test_a_chest_that_is_framed_as_usual_is_not_looked_for_elsewhere(atlas: Atlas) -> None:
+    structures = structure(torch.cat([moved_by(pose, "border")[:, :1] for pose in POSES]))
+    assert torch.equal(atlas.poses(structures), atlas.near(structures))
+
+
+def test_no_image_is_laid_so_far_that_little_of_it_is_left(atlas: Atlas) -> None:
+    noise = torch.rand(8, 1, 128, 128, generator=torch.Generator().manual_seed(1))
+    shrunk = laid(chest(), torch.tensor([[2.0, 2.0, 0.0, 0.0, 0.0]]))
+    poses = atlas.poses(structure(torch.cat([noise, shrunk])))
+    assert poses.isfinite().all()
+    assert (poses.abs() < torch.tensor([1.0, 1.0, 0.6, 0.8, 0.8])).all()
 
 
 def test_exposure_does_not_move_a_chest(atlas: Atlas) -> None:
@@ -67,7 +109,7 @@ def test_an_image_that_shows_nothing_stays_where_it_is(atlas: Atlas) -> None:
 
 
 def test_what_lies_beside_an_image_does_not_matter(atlas: Atlas) -> None:
-    images = torch.cat([chest(seed) for seed in (3, 4, 5)])
+    images = torch.cat([*(chest(seed) for seed in (3, 4, 5)), moved_by(FAR[1], "zeros")[:, :1]])
     alone = torch.cat([onto(atlas, image[None]) for image in images])
     assert torch.allclose(onto(atlas, images), alone, atol=1e-4)
 
