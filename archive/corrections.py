@@ -91,6 +91,7 @@ def replace_version(session: Session, instance: Instance, present: Bytes, series
     instance.file_digest, instance.size, instance.calling_ae = present.file_digest, present.size, present.calling_ae
     instance.sop_class_uid, instance.transfer_syntax_uid = present.sop_class_uid, present.transfer_syntax_uid
     instance.pixel_sha256, instance.encoded_at, instance.matched_at = None, None, None
+    instance.righting = ""
     instance.verdict, instance.probability = "", None
     code = session.get(Code, instance.id)
     if code is not None:

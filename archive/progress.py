@@ -36,6 +36,7 @@ class Encoding:
     Attributes:
         model_id: digest of the weight file. embedding: float32 (dim,), L2-normalised. code: uint8 (bits/8,).
         attention: float32 (h, w) in [0, 1]. box: the part of the image that it covers.
+        righting: what was done to the image before, in words; empty for one that is stored the right way.
     """
 
     model_id: str
@@ -43,6 +44,7 @@ class Encoding:
     code: NDArray[np.uint8]
     attention: NDArray[np.float32]
     box: Box = WHOLE
+    righting: str = ""
 
 
 def record_encoding(session: Session, instance_id: int, picture: Picture, encoding: Encoding) -> bool:
@@ -64,7 +66,7 @@ def record_encoding(session: Session, instance_id: int, picture: Picture, encodi
     code.attention_rows = attention.shape[0]
     code.box = list(encoding.box)
     session.add(code)
-    instance.encoded_at = now()
+    instance.encoded_at, instance.righting = now(), encoding.righting
     instance.attempts, instance.reason = 0, ""
     if instance.state is ImageState.RECEIVED:
         _move(instance, ImageState.ENCODED, GRACE_SECONDS)

@@ -40,6 +40,7 @@ class Comparison:
         cosine: of the embeddings, in [-1, 1].
         hamming: differing bits of the identity half of the codes, of `bits`.
         unsuitable: for each image why it must not be compared, empty when it may.
+        righting: for each image what was done to it before, as it is stored turned or inverted; empty for others.
         headers: for each attribute of two DICOM files "same", "different" or "missing"; never the value.
     """
 
@@ -49,6 +50,7 @@ class Comparison:
     hamming: int
     bits: int
     unsuitable: tuple[str, str]
+    righting: tuple[str, str]
     headers: dict[str, str]
     model_id: str
 
@@ -100,6 +102,7 @@ def compare(a: Path, b: Path, data_dir: Path) -> Comparison:
         hamming=int(found.hamming[0]),
         bits=comparer.calibration.identity_bits,
         unsuitable=(first.unsuitable, second.unsuitable),
+        righting=(first.righting, second.righting),
         headers=_headers(a, b),
         model_id=encoder.model_id,
     )
@@ -143,6 +146,11 @@ def _show(found: Comparison) -> None:
             (f"image {letter}", f"not suitable: {why}")
             for letter, why in zip("AB", found.unsuitable, strict=True)
             if why
+        ),
+        *(
+            (f"image {letter}", f"{done} before it was compared, as it is not stored the right way")
+            for letter, done in zip("AB", found.righting, strict=True)
+            if done
         ),
         *((f"header: {name.replace('_', ' ')}", agreement) for name, agreement in found.headers.items()),
     ]

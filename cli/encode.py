@@ -37,6 +37,7 @@ def command(ctx: click.Context, path: Path, output: Path, data_dir: Path, as_jso
       code       uint8 (n, bits / 8)  packed bits; the first half stands for the person
       suitable   bool (n,)            false for lateral views, other body parts, too little information
       reason     str (n,)             why an image is not suitable, else empty
+      righting   str (n,)             what was done before to an image that is stored turned or inverted, else empty
       unreadable str (m,)             files that could not be read; they are in none of the arrays above
       model_id   str                  digest of the network; codes of two networks cannot be compared
 
@@ -73,6 +74,7 @@ def command(ctx: click.Context, path: Path, output: Path, data_dir: Path, as_jso
             "code": np.stack([image.code for image in encoded]),
             "suitable": suitable,
             "reason": np.array([image.unsuitable for image in encoded]),
+            "righting": np.array([image.righting for image in encoded]),
             "unreadable": np.array(unreadable, dtype=str),
             "model_id": np.array(encoder.model_id),
         },

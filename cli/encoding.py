@@ -33,12 +33,14 @@ class Encoded:
         source: where it came from.
         embedding: float32 (d,), L2-normalised. code: uint8 (bits/8,).
         unsuitable: why it must not be compared with frontal chest images; empty when it may.
+        righting: what was done to it before, as it is stored turned or inverted; empty for others.
     """
 
     source: Source
     embedding: npt.NDArray[np.float32]
     code: npt.NDArray[np.uint8]
     unsuitable: str
+    righting: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +101,13 @@ def _encode(images: Sequence[_Read], encoder: Encoder) -> list[Encoded]:
         return []
     found = encoder.encode(np.stack([image.prepared for image in images]))
     return [
-        Encoded(image.source, found.embedding[i], found.code[i], image.unsuitable or found.gate.reason[i] or "")
+        Encoded(
+            image.source,
+            found.embedding[i],
+            found.code[i],
+            image.unsuitable or found.gate.reason[i] or "",
+            str(found.righting[i] or ""),
+        )
         for i, image in enumerate(images)
     ]
 

@@ -68,6 +68,7 @@ def create_app(settings: Settings, folder: DataDir) -> Flask:
         person=wording.person_name,
         dicom_date=wording.dicom_date,
         study_date=wording.study_date,
+        righting=wording.righting,
         sex_and_age=wording.sex_and_age,
         local=wording.local_time,
         percent=wording.percent,

@@ -114,6 +114,11 @@ def study_date(at: datetime | None) -> str:
     return at.strftime("%Y-%m-%d") if at else "no date"
 
 
+def righting(done: str) -> str:
+    """What people are told of an image that is stored turned or inverted; `done` says what was done to it."""
+    return f"Not stored the right way: this image was {done} before it was compared. It is shown as it is stored."
+
+
 def sex_and_age(image: Instance) -> str:
     """The day of an image's study, and the patient's sex (F, M, O) and age on it, as far as the header tells."""
     taken = image.series.study.acquired_at

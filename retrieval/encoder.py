@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,12 @@ import torch
 
 from retrieval.codes import pack
 from retrieval.errors import DeviceFailed, ImageNotUsable
-from retrieval.gate import GateReading
+from retrieval.gate import GateReading, chest_logit
 from retrieval.memory import keep_freed_memory
 from retrieval.networks.input import network_input
 from retrieval.preprocess import PREPARED_SIZE
 from retrieval.runtime import BATCH, Forward, computes_bfloat16, is_device_failure, place_of
+from retrieval.upright import RIGHTINGS, Righting
 from retrieval.weights import DEFAULT_NAME, Loaded, load_weights
 
 
@@ -29,16 +30,18 @@ class Encodings:
         embedding: float32 (n, dim), L2-normalised. code: uint8 (n, bits/8), see `retrieval.codes`.
         attention: float32 (n, h, w) in [0, 1], 1 where the person is read most, see `Recogniser`.
         gate: whether each image may be matched at all.
+        righting: what was done to each image before all of this, None for those that are seen as they were given.
     """
 
     embedding: npt.NDArray[np.float32]
     code: npt.NDArray[np.uint8]
     attention: npt.NDArray[np.float32]
     gate: GateReading
+    righting: tuple[Righting | None, ...]
 
     def __post_init__(self) -> None:
         n = len(self.embedding)
-        if not n == len(self.code) == len(self.attention) == len(self.gate.suitable):
+        if not n == len(self.code) == len(self.attention) == len(self.gate.suitable) == len(self.righting):
             raise ImageNotUsable("The parts of an encoding are of different length.")
 
     @classmethod
@@ -52,13 +55,15 @@ class Encodings:
                 np.concatenate([part.gate.suitable for part in parts]),
                 tuple(reason for part in parts for reason in part.gate.reason),
             ),
+            tuple(righting for part in parts for righting in part.righting),
         )
 
     def chosen(self, positions: Sequence[int]) -> Encodings:
         """Only the images at these positions, in this order."""
         at = list(positions)
         gate = GateReading(self.gate.suitable[at], tuple(self.gate.reason[i] for i in at))
-        return Encodings(self.embedding[at], self.code[at], self.attention[at], gate)
+        righting = tuple(self.righting[i] for i in at)
+        return Encodings(self.embedding[at], self.code[at], self.attention[at], gate, righting)
 
 
 class Encoder:
@@ -108,7 +113,10 @@ class Encoder:
         return cls(load_weights(name_or_path), place, half)
 
     def encode(self, images: npt.NDArray[np.uint8]) -> Encodings:
-        """Encode prepared images in one forward pass each, sixteen at a time.
+        """Encode prepared images, sixteen in a forward pass.
+
+        An image that the gate keeps back is looked at turned and inverted, too (seven more passes). If the gate takes
+        it for a frontal chest then, it was stored that way, and is encoded as it should have been stored.
 
         Args:
             images: uint8 (n, 320, 320) from `retrieval.preprocess.prepare`, n ≥ 1.
@@ -122,9 +130,30 @@ class Encoder:
                 f"Prepared images must be uint8 (n, {PREPARED_SIZE}, {PREPARED_SIZE}), "
                 f"not {images.dtype} {images.shape}."
             )
+        found, _ = self._as_given(images)
+        places, parts = list(range(len(images))), [found]
+        for i in np.flatnonzero(~found.gate.suitable).tolist():
+            righted = self._righted(images[i])
+            if righted is not None:
+                places[i] = len(images) + len(parts) - 1
+                parts.append(righted)
+        return found if len(parts) == 1 else Encodings.joined(parts).chosen(places)
+
+    def _righted(self, image: npt.NDArray[np.uint8]) -> Encodings | None:
+        """Encode one image put right; None if it is no frontal chest in any way it could have been stored."""
+        found, chest = self._as_given(np.stack([righting.of(image) for righting in RIGHTINGS]))
+        best = int(np.where(found.gate.suitable, chest, -np.inf).argmax())
+        if not found.gate.suitable[best]:
+            return None
+        righting, one = RIGHTINGS[best], found.chosen([best])
+        return replace(one, attention=righting.undone(one.attention[0])[None], righting=(righting,))
+
+    def _as_given(self, images: npt.NDArray[np.uint8]) -> tuple[Encodings, npt.NDArray[np.float64]]:
+        """Encode images as they are; also how surely each is a frontal chest, a logit float64 (n,)."""
         parts = [self._encode(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
         embedding, code, attention, scores = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return Encodings(embedding, code, attention, self._gate.read(images, scores))
+        gate = self._gate.read(images, scores)
+        return Encodings(embedding, code, attention, gate, (None,) * len(images)), chest_logit(scores[:, :-1])
 
     def _encode(
         self, images: npt.NDArray[np.uint8]

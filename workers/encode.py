@@ -47,7 +47,10 @@ class GateReading(Protocol):
 
 
 class Encodings(Protocol):
-    """For n images: embedding float32 (n, d), code uint8 (n, bits/8), attention float32 (n, h, w), gate."""
+    """For n images: embedding float32 (n, d), code uint8 (n, bits/8), attention float32 (n, h, w), gate, and righting.
+
+    Righting is what was done to an image that is stored turned or inverted, in words as `str`; None for others.
+    """
 
     @property
     def embedding(self) -> NDArray[np.float32]: ...
@@ -57,6 +60,8 @@ class Encodings(Protocol):
     def attention(self) -> NDArray[np.float32]: ...
     @property
     def gate(self) -> GateReading: ...
+    @property
+    def righting(self) -> Sequence[object | None]: ...
 
 
 class Network(Protocol):
@@ -233,7 +238,12 @@ class BatchEncoder:
         if reason is not None and progress.mark_unsuitable(session, instance_id, reason, outcome.picture):
             return False
         encoding = progress.Encoding(
-            self.model_id, encodings.embedding[row], encodings.code[row], encodings.attention[row], outcome.box
+            self.model_id,
+            encodings.embedding[row],
+            encodings.code[row],
+            encodings.attention[row],
+            outcome.box,
+            str(encodings.righting[row] or ""),
         )
         return progress.record_encoding(session, instance_id, outcome.picture, encoding)
 

@@ -76,6 +76,7 @@ class Instance(Base):
     view: Mapped[str] = mapped_column(String(16), default="")
     rows: Mapped[int | None] = mapped_column(default=None)
     columns: Mapped[int | None] = mapped_column(default=None)
+    righting: Mapped[str] = mapped_column(String(64), default="")  # done to it before it was compared, in words
     pixel_sha256: Mapped[str | None] = mapped_column(String(64), default=None)
     encoded_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
     matched_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)

@@ -18,6 +18,7 @@ import retrieval.encoder
 import retrieval.gate
 import retrieval.networks
 import retrieval.runtime
+import retrieval.upright
 import retrieval.weights.stored
 from retrieval.data.manifest import ImageRow
 from retrieval.encoder import Encoder, Encodings
@@ -135,6 +136,7 @@ def _encoding_code() -> tuple[Path, ...]:
                 retrieval.runtime,
                 retrieval.gate,
                 retrieval.codes,
+                retrieval.upright,
                 retrieval.weights.stored,
             )
         ),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from cli.compare import command
 from tests.cli.conftest import Films
@@ -49,6 +51,16 @@ def test_a_lateral_view_gives_an_answer_that_means_nothing_and_says_so(films: Fi
     assert done.exit_code == 1
     assert "image B" in done.output
     assert "lateral" in done.output
+
+
+def test_an_image_that_is_stored_upside_down_is_compared_and_said_to_be(films: Films, tmp_path: Path) -> None:
+    with Image.open(films["a1.png"]) as picture:
+        picture.rotate(180).save(tmp_path / "turned.png")
+    done = run(films["a1.png"], str(tmp_path / "turned.png"))
+    assert done.exit_code == 0
+    assert "one person" in done.output
+    assert "image B" in done.output and "turned by 180°" in done.output
+    assert ask(films["a1.png"], str(tmp_path / "turned.png"))["righting"] == ["", "turned by 180°"]
 
 
 def test_a_broken_file_is_said(films: Films) -> None:

@@ -42,6 +42,7 @@ def test_a_folder_sets_apart_what_is_lateral_and_what_is_unreadable(films: Films
         assert found["unreadable"].tolist() == ["broken.png"]
         assert not found["suitable"][4]
         assert "lateral" in found["reason"][4]
+        assert found["righting"].tolist() == [""] * 5
         assert len(found["embedding"]) == 5
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from archive.database import Database
 from archive.files import ImageFiles
-from archive.models import Code
+from archive.models import Code, Instance
 from archive.states import Role
 from config.paths import DataDir
 from dashboard.attention import overlay
@@ -89,6 +89,15 @@ def test_page_shows_header_verdict_and_other_images(
     assert f"/images/{case.own_prior}/thumbnail" in page
     assert "/alerts/" not in page
     assert ("clinician", "image listed", case.own_prior) in audited()
+
+
+def test_an_image_that_was_put_right_says_so_wherever_it_is_judged(qa: Browser, case: Case, database: Database) -> None:
+    pages = (f"/images/{case.probe}", f"/alerts/{case.alert}")
+    assert not any("Not stored the right way" in qa.client.get(page).text for page in pages)
+    with database.write() as session:
+        session.get_one(Instance, case.probe).righting = "turned by 180°"
+    for page in pages:
+        assert "this image was turned by 180° before it was compared" in qa.client.get(page).text
 
 
 def test_page_of_a_failed_image_gives_the_reason(qa: Browser, case: Case) -> None:

@@ -98,6 +98,18 @@ def test_the_part_that_the_network_was_shown_is_kept(desk: Desk, add_image: AddI
     assert top <= 0.1 and bottom >= 0.9 and right >= 0.95
 
 
+def test_an_image_that_is_stored_upside_down_is_encoded_upright_and_says_so(desk: Desk, add_image: AddImage) -> None:
+    rng = np.random.default_rng(1)
+    chest = twelve_bit(np.asarray(render(random_person(rng), random_exam(rng), 512), np.float32))
+    upright, turned = (add_image(written(np.ascontiguousarray(np.rot90(chest, turns)), View.PA, 1)) for turns in (0, 2))
+    desk.encoder.run([upright, turned])
+    assert [desk.image(i).state for i in (upright, turned)] == [ImageState.ENCODED] * 2
+    assert [desk.image(i).righting for i in (upright, turned)] == ["", "turned by 180°"]
+    codes = [desk.code(i) for i in (upright, turned)]
+    one, other = (np.frombuffer(code.embedding, "<f4") for code in codes if code is not None)
+    assert one @ other > 0.98
+
+
 def test_a_second_delivery_only_hands_on_again(desk: Desk, add_image: AddImage) -> None:
     instance_id = add_image(film(1))
     desk.encoder.run([instance_id])

@@ -31,7 +31,16 @@ def test_codes_are_made_anew_when_any_code_that_makes_them_changes(
 ) -> None:
     used = encodings._encoding_code()
     names = {path.name for path in used}
-    assert {"encoder.py", "runtime.py", "gate.py", "codes.py", "stored.py", "regional.py", "attention_hash.py"} <= names
+    assert {
+        "encoder.py",
+        "runtime.py",
+        "gate.py",
+        "upright.py",
+        "codes.py",
+        "stored.py",
+        "regional.py",
+        "attention_hash.py",
+    } <= names
     encoder = Encoder.load(device="cpu", precision="fp32")
     codes_of(encoder, chests, "chests", tmp_path)
     changed = tmp_path / "regional.py"

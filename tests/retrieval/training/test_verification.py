@@ -44,7 +44,7 @@ class People:
         n = len(at)
         codes = self._random.integers(0, 256, (n, self.bits // 8), dtype=np.uint8)
         gate = GateReading(np.ones(n, dtype=np.bool_), (None,) * n)
-        return Encodings(self.embedding[at], codes, np.zeros((n, 2, 2), np.float32), gate)
+        return Encodings(self.embedding[at], codes, np.zeros((n, 2, 2), np.float32), gate, (None,) * n)
 
     def images(self) -> np.ndarray:
         """Numbered images uint8 (n, 8, 8)."""
