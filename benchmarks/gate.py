@@ -1,8 +1,9 @@
 """What the gate lets through, kind by kind, and what it does for matching.
 
 Run it with `python -m benchmarks.gate`. Frontal chests of validation and test patients should pass, as should mirrored
-ones; laterals, other body parts, other modalities and spoiled chests should not. The drawn body parts come from another
-generator than those that the gate learned from, and the spoiled chests are of test patients.
+ones, and turned and inverted ones after they were put right; laterals, other body parts, other modalities and spoiled
+chests should not. The drawn body parts come from another generator than those that the gate learned from, and the
+spoiled chests are of test patients.
 """
 
 from __future__ import annotations
@@ -39,10 +40,16 @@ _TILE, _COLUMNS = 160, 10
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """How the gate judged one kind: share let through, share of the others told the right reason, the usual reason."""
+    """How the gate judged one kind.
+
+    Attributes:
+        passed: share let through. righted: share put right as they had to be; those that had to stay as they are count.
+        told_right: share of the others told the right reason. usual: the usual reason.
+    """
 
     asked: Asked
     passed: float
+    righted: float
     told_right: float
     usual: str
 
@@ -89,30 +96,32 @@ def _encoder(loaded: Loaded, rows: Sequence[ImageRow], cache: Path, refit: bool)
 def _answers(encoder: Encoder, kinds: Iterable[Asked]) -> tuple[list[Answer], list[tuple[npt.NDArray[np.uint8], str]]]:
     answers, wrong = [], []
     for asked in kinds:
-        reasons = encoder.encode(np.ascontiguousarray(asked.images)).gate.reason
+        encoded = encoder.encode(np.ascontiguousarray(asked.images))
+        reasons = encoded.gate.reason
+        righted = np.mean([done == asked.righting for done in encoded.righting])
         refused = [reason for reason in reasons if reason is not None]
         usual = Counter(refused).most_common(1)[0][0] if refused else ""
         right = refused.count(asked.reason) / len(refused) if refused and asked.reason else float("nan")
-        answers.append(Answer(asked, 1 - len(refused) / len(reasons), right, usual))
+        answers.append(Answer(asked, 1 - len(refused) / len(reasons), float(righted), right, usual))
         wrong += [
-            (image, f"{asked.name}: {reason or 'passed'}")
-            for image, reason in zip(asked.images, reasons, strict=True)
-            if (reason is None) != (asked.reason is None)
+            (image, f"{asked.name}: {reason or str(done or 'passed')}")
+            for image, reason, done in zip(asked.images, reasons, encoded.righting, strict=True)
+            if (reason is None, done) != (asked.reason is None, asked.righting)
         ]
     return answers, wrong
 
 
 def _show(answers: Sequence[Answer], found: Sequence[Matching], informativeness: Informativeness) -> None:
     table = Table(title="Share that the gate lets through, and of the others the share told the right reason")
-    for column in ("kind", "origin", "images", "should pass", "passed", "told right", "usual reason"):
+    for column in ("kind", "origin", "images", "should pass", "passed", "put right", "told right", "usual reason"):
         table.add_column(column)
     for answer in answers:
         asked = answer.asked
         right = "" if np.isnan(answer.told_right) else f"{answer.told_right:.2f}"
-        expected = "yes" if asked.reason is None else "no"
-        table.add_row(
-            asked.name, asked.origin, str(len(asked.images)), expected, f"{answer.passed:.3f}", right, answer.usual
-        )
+        expected = "no" if asked.reason is not None else "yes" if asked.righting is None else "put right"
+        righted = "" if asked.righting is None else f"{answer.righted:.3f}"
+        shares = (f"{answer.passed:.3f}", righted, right)
+        table.add_row(asked.name, asked.origin, str(len(asked.images)), expected, *shares, answer.usual)
     lines = Table(title="Matching of validation patients with images blurred by so many of 320 pixels")
     for column in ("probes", "share", "AUC", "P@1", "median cosine of one person"):
         lines.add_column(column)
@@ -134,6 +143,8 @@ def _rows(
     for answer in answers:
         asked, given = answer.asked, f"{len(answer.asked.images)} images ({answer.asked.origin}), {conditions}"
         rows.append(Row("gate", f"{asked.name}: passed", answer.passed, "share", given))
+        if asked.righting is not None:
+            rows.append(Row("gate", f"{asked.name}: put right", answer.righted, "share", given))
         if not np.isnan(answer.told_right):
             rows.append(
                 Row("gate", f"{asked.name}: told the right reason", answer.told_right, "share of refused", given)

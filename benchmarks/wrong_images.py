@@ -17,6 +17,7 @@ from retrieval.data.cache import prepared_images
 from retrieval.data.manifest import ImageRow, Split
 from retrieval.gate import NOT_FRONTAL, REASONS, Seen
 from retrieval.preprocess import prepare
+from retrieval.upright import Righting
 from tests.solids import SOLIDS
 
 Images = npt.NDArray[np.uint8]
@@ -30,13 +31,14 @@ _DRAWN = 25
 class Asked:
     """Images uint8 (n, h, w) of one kind: `real`, `made` from real chests or `drawn`; `reason` is what should be said.
 
-    No reason means that they should pass.
+    No reason means that they should pass; those that are stored turned or inverted after the `righting` they need.
     """
 
     name: str
     origin: str
     images: Images
     reason: str | None
+    righting: Righting | None = None
 
 
 def asked_images(
@@ -63,7 +65,10 @@ def asked_images(
     yield Asked("photograph", "real", _photographs(), NOT_FRONTAL)
     for name, change, kind in MADE:
         made = np.stack([prepare(np.ascontiguousarray(change(image, rng))) for image in chests])
-        yield Asked(name, "made", made, None if kind is Seen.CHEST else REASONS.get(kind, NOT_FRONTAL))
+        if isinstance(kind, Righting):
+            yield Asked(name, "made", made, None, kind)
+        else:
+            yield Asked(name, "made", made, None if kind is Seen.CHEST else REASONS.get(kind, NOT_FRONTAL))
     for name, draw in SOLIDS.items():
         drawn = np.stack([draw(np.random.default_rng([_DRAWN, i])) for i in range(_DRAWN)])
         yield Asked(name, "drawn", drawn, NOT_FRONTAL)
@@ -122,12 +127,14 @@ def _noise(image: Images, rng: np.random.Generator) -> Images:
     return np.asarray(rng.integers(0, 256, image.shape), dtype=np.uint8)
 
 
-MADE: tuple[tuple[str, Callable[[Images, np.random.Generator], Images], Seen], ...] = (
+MADE: tuple[tuple[str, Callable[[Images, np.random.Generator], Images], Seen | Righting], ...] = (
     ("mirrored", lambda image, _: image[:, ::-1], Seen.CHEST),
-    ("rotated by 90°", lambda image, _: np.rot90(image, 1), Seen.TURNED),
-    ("rotated by 180°", lambda image, _: np.rot90(image, 2), Seen.TURNED),
-    ("rotated by 270°", lambda image, _: np.rot90(image, 3), Seen.TURNED),
-    ("inverted", lambda image, _: 255 - image, Seen.INVERTED),
+    ("rotated by 90°", lambda image, _: np.rot90(image, 1), Righting(3, False)),
+    ("rotated by 180°", lambda image, _: np.rot90(image, 2), Righting(2, False)),
+    ("rotated by 270°", lambda image, _: np.rot90(image, 3), Righting(1, False)),
+    ("inverted", lambda image, _: 255 - image, Righting(0, True)),
+    ("inverted, rotated by 90°", lambda image, _: 255 - np.rot90(image, 1), Righting(3, True)),
+    ("inverted, rotated by 180°", lambda image, _: 255 - np.rot90(image, 2), Righting(2, True)),
     ("right lung only", lambda image, _: image[:, : image.shape[1] // 2], Seen.PARTIAL),
     ("left lung only", lambda image, _: image[:, image.shape[1] // 2 :], Seen.PARTIAL),
     ("upper third", lambda image, _: image[: image.shape[0] // 3], Seen.PARTIAL),
@@ -140,4 +147,6 @@ MADE: tuple[tuple[str, Callable[[Images, np.random.Generator], Images], Seen], .
     ("blank", _blank, Seen.POOR),
     ("noise", _noise, Seen.OTHER),
 )
-"""Ways to make a wrong image of a frontal chest: name, function, kind; other settings than the gate learns from."""
+"""Ways to make a wrong image of a frontal chest: name, function, kind; other settings than the gate learns from.
+
+Those that can be put right have no kind but what puts them right."""

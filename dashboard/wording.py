@@ -116,7 +116,13 @@ def study_date(at: datetime | None) -> str:
 
 def righting(done: str) -> str:
     """What people are told of an image that is stored turned or inverted; `done` says what was done to it."""
-    return f"Not stored the right way: this image was {done} before it was compared. It is shown as it is stored."
+    return f"Not stored the right way: this image was {done} before it was compared, and is shown here so."
+
+
+def righting_class(done: str) -> str:
+    """CSS classes that show an image as it was compared."""
+    named = (("left", "turned-left"), ("right", "turned-right"), ("180°", "turned-over"), ("inverted", "inverted"))
+    return " ".join(name for word, name in named if word in done)
 
 
 def sex_and_age(image: Instance) -> str:

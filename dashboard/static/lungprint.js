@@ -140,7 +140,9 @@ if (stages.length) {
     rival = null;
     if (!mode || !right) return;
     rival = document.createElement("img");
-    rival.className = `rival ${mode}`;
+    // An image that is stored turned or inverted is shown as it was compared here, too.
+    rival.className = `${right.className} ${mode}`;
+    rival.classList.replace("film", "rival");
     rival.alt = "";
     rival.src = right.src;
     left.append(rival);

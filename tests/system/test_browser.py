@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -9,12 +10,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 from sqlalchemy import select
 
 from archive.database import Database
-from archive.models import Disposition
+from archive.files import ImageFiles
+from archive.models import Disposition, Instance
 from archive.states import AlertState
 from config.paths import DataDir
 from config.settings import Settings
@@ -165,6 +169,35 @@ def test_qa_lays_the_rival_over_the_new_image(
         page.keyboard.press("o")
         expect(status).not_to_contain_text("Laying", timeout=30_000)
         expect(status).not_to_be_empty()
+
+
+def test_an_image_that_is_stored_upside_down_is_shown_as_it_was_compared(
+    page: Page, site: str, case: Case, database: Database, folder: DataDir
+) -> None:
+    sign_in(page, site, "qa")
+    page.goto(f"{site}/alerts/{case.alert}")
+    page.wait_for_load_state("networkidle")
+    upright = _seen(page, "right")
+    with database.write() as session:
+        session.get_one(Instance, case.rival).righting = "turned by 180°"
+    preview = ImageFiles(folder).preview_path(case.rival)
+    with Image.open(preview) as picture:
+        picture.rotate(180).save(preview, "JPEG", quality=98)
+    page.goto(f"{site}/alerts/{case.alert}?again=1")
+    page.reload()
+    page.wait_for_load_state("networkidle")
+    expect(page.locator('[data-side="right"] .righting')).to_contain_text("turned by 180° before it was compared")
+    expect(page.locator(".righting")).to_have_count(1)
+    assert np.corrcoef(upright.ravel(), _seen(page, "right").ravel())[0, 1] > 0.99
+    page.keyboard.press("b")
+    expect(page.locator(".rival")).to_have_class("rival turned-over blink")
+    page.keyboard.press("b")
+
+
+def _seen(page: Page, side: str) -> np.ndarray:
+    """What a person sees of the film on a side, grey float (64, 64)."""
+    shot = page.locator(f'[data-side="{side}"] .stage').screenshot()
+    return np.asarray(Image.open(io.BytesIO(shot)).convert("L").resize((64, 64)), dtype=float)
 
 
 def test_letters_typed_into_the_note_decide_nothing(page: Page, site: str, case: Case, database: Database) -> None:
