@@ -125,11 +125,6 @@ class Encoder:
             ImageNotUsable: another shape or type.
             DeviceFailed: the GPU broke down; end this process and start another.
         """
-        if images.dtype != np.uint8 or images.shape[1:] != (PREPARED_SIZE, PREPARED_SIZE) or not len(images):
-            raise ImageNotUsable(
-                f"Prepared images must be uint8 (n, {PREPARED_SIZE}, {PREPARED_SIZE}), "
-                f"not {images.dtype} {images.shape}."
-            )
         found, _ = self._as_given(images)
         places, parts = list(range(len(images))), [found]
         for i in np.flatnonzero(~found.gate.suitable).tolist():
@@ -138,6 +133,10 @@ class Encoder:
                 places[i] = len(images) + len(parts) - 1
                 parts.append(righted)
         return found if len(parts) == 1 else Encodings.joined(parts).chosen(places)
+
+    def as_given(self, images: npt.NDArray[np.uint8]) -> Encodings:
+        """The same without putting any image right."""
+        return self._as_given(images)[0]
 
     def _righted(self, image: npt.NDArray[np.uint8]) -> Encodings | None:
         """Encode one image put right; None if it is no frontal chest in any way it could have been stored."""
@@ -150,6 +149,11 @@ class Encoder:
 
     def _as_given(self, images: npt.NDArray[np.uint8]) -> tuple[Encodings, npt.NDArray[np.float64]]:
         """Encode images as they are; also how surely each is a frontal chest, a logit float64 (n,)."""
+        if images.dtype != np.uint8 or images.shape[1:] != (PREPARED_SIZE, PREPARED_SIZE) or not len(images):
+            raise ImageNotUsable(
+                f"Prepared images must be uint8 (n, {PREPARED_SIZE}, {PREPARED_SIZE}), "
+                f"not {images.dtype} {images.shape}."
+            )
         parts = [self._encode(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
         embedding, code, attention, scores = (np.concatenate(part) for part in zip(*parts, strict=True))
         gate = self._gate.read(images, scores)

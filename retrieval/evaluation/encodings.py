@@ -46,11 +46,12 @@ class Codes:
         return Codes(self.embedding[at], self.code[at], self.suitable[at])
 
 
-def encode_all(encoder: Encoder, images: Images, name: str) -> Encodings:
-    """Encode prepared images uint8 (n, h, w) with a progress bar on standard error."""
+def encode_all(encoder: Encoder, images: Images, name: str, put_right: bool = True) -> Encodings:
+    """Encode prepared images uint8 (n, h, w) with a progress bar on standard error; `put_right`: see `Encoder`."""
+    encode = encoder.encode if put_right else encoder.as_given
     starts = range(0, len(images), _CHUNK)
     shown = track(starts, description=f"encoding {name}", console=Console(stderr=True))
-    return Encodings.joined([encoder.encode(images[i : i + _CHUNK]) for i in shown])
+    return Encodings.joined([encode(images[i : i + _CHUNK]) for i in shown])
 
 
 def dataset_pairs(

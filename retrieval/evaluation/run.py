@@ -22,7 +22,7 @@ from retrieval.encoder import Encoder
 from retrieval.errors import ManifestInvalid
 from retrieval.evaluation.cohort import LATERAL, Cohort, cohorts
 from retrieval.evaluation.comparators import frozen_vectors, perceptual_hashes, pixel_vectors
-from retrieval.evaluation.encodings import Codes, codes_of, kept_vectors
+from retrieval.evaluation.encodings import Codes, codes_of, encode_all, kept_vectors
 from retrieval.evaluation.facts import learned_from
 from retrieval.evaluation.findings_figures import findings_figures
 from retrieval.evaluation.listed_pairs import ListedPairs, PairFigures, pair_figures
@@ -218,7 +218,9 @@ def _shortcuts(
     parts = cohorts([rows[i] for i in chosen])
 
     def embed(altered: npt.NDArray[np.uint8], name: str) -> npt.NDArray[np.float32]:
-        return codes_of(encoder, altered, name, task.cache).embedding
+        # What was changed on purpose is not put right again.
+        kept = f"{encoder.model_id}-{encoder.precision}-as-given"
+        return kept_vectors(task.cache, kept, altered, lambda: encode_all(encoder, altered, name, False).embedding)
 
     return shortcut_figures(images[chosen], parts, embed, task.rounds)
 
