@@ -162,7 +162,7 @@ def retry(session: Session, instance_id: int) -> bool:
     instance = _locked(session, instance_id)
     if instance is None or instance.state not in (ImageState.FAILED, ImageState.UNSUITABLE):
         return False
-    instance.attempts, instance.reason = 0, ""
+    instance.attempts, instance.reason, instance.righting = 0, "", ""
     _move(instance, ImageState.RECEIVED, 0.0)
     return True
 

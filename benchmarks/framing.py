@@ -148,19 +148,23 @@ def _square(images: npt.NDArray[np.uint8]) -> Tensor:
 
 
 def _encoded(encoder: Encoder, images: npt.NDArray[np.uint8]) -> Encodings:
-    return Encodings.joined([encoder.encode(images[i : i + _CHUNK]) for i in range(0, len(images), _CHUNK)])
+    return Encodings.joined([encoder.as_given(images[i : i + _CHUNK]) for i in range(0, len(images), _CHUNK)])
 
 
 def _laid_wrong(atlas: Atlas, images: npt.NDArray[np.uint8], moved: npt.NDArray[np.uint8], applied: Tensor) -> float:
     """Share of moved images whose mean chest is not where it is in the image as it was."""
     with torch.inference_mode():
         before, after = (
-            torch.cat([atlas.poses(structure(_square(part[i : i + _CHUNK]))) for i in range(0, len(part), _CHUNK)])
+            torch.cat([_poses(atlas, part[i : i + _CHUNK]) for i in range(0, len(part), _CHUNK)])
             for part in (images, moved)
         )
     truth = torch.linalg.inv(_matrices(applied)) @ _matrices(before)
     error = ((_matrices(after) - truth) @ _CORNERS)[:, :2].norm(dim=1).mean(dim=1)
     return float((error / truth[:, :2, :2].det().abs().sqrt() > LAID_WRONG).float().mean())
+
+
+def _poses(atlas: Atlas, images: npt.NDArray[np.uint8]) -> Tensor:
+    return atlas.poses(structure(_square(images).to(atlas.mean_chest.device))).cpu()
 
 
 def _matrices(poses: Tensor) -> Tensor:

@@ -43,13 +43,15 @@ class Answer:
     """How the gate judged one kind.
 
     Attributes:
-        passed: share let through. righted: share put right as they had to be; those that had to stay as they are count.
+        passed: share let through. righted: share put right as they had to be, where they had to be.
+        wronged: share turned or inverted although they should not have been, or in another way than they should.
         told_right: share of the others told the right reason. usual: the usual reason.
     """
 
     asked: Asked
     passed: float
     righted: float
+    wronged: float
     told_right: float
     usual: str
 
@@ -99,10 +101,12 @@ def _answers(encoder: Encoder, kinds: Iterable[Asked]) -> tuple[list[Answer], li
         encoded = encoder.encode(np.ascontiguousarray(asked.images))
         reasons = encoded.gate.reason
         righted = np.mean([done == asked.righting for done in encoded.righting])
+        wronged = np.mean([done not in (None, asked.righting) for done in encoded.righting])
         refused = [reason for reason in reasons if reason is not None]
         usual = Counter(refused).most_common(1)[0][0] if refused else ""
         right = refused.count(asked.reason) / len(refused) if refused and asked.reason else float("nan")
-        answers.append(Answer(asked, 1 - len(refused) / len(reasons), float(righted), right, usual))
+        passed = 1 - len(refused) / len(reasons)
+        answers.append(Answer(asked, passed, float(righted), float(wronged), right, usual))
         wrong += [
             (image, f"{asked.name}: {reason or str(done or 'passed')}")
             for image, reason, done in zip(asked.images, reasons, encoded.righting, strict=True)
@@ -113,14 +117,24 @@ def _answers(encoder: Encoder, kinds: Iterable[Asked]) -> tuple[list[Answer], li
 
 def _show(answers: Sequence[Answer], found: Sequence[Matching], informativeness: Informativeness) -> None:
     table = Table(title="Share that the gate lets through, and of the others the share told the right reason")
-    for column in ("kind", "origin", "images", "should pass", "passed", "put right", "told right", "usual reason"):
+    for column in (
+        "kind",
+        "origin",
+        "images",
+        "should pass",
+        "passed",
+        "put right",
+        "wrongly",
+        "told right",
+        "usual reason",
+    ):
         table.add_column(column)
     for answer in answers:
         asked = answer.asked
         right = "" if np.isnan(answer.told_right) else f"{answer.told_right:.2f}"
         expected = "no" if asked.reason is not None else "yes" if asked.righting is None else "put right"
         righted = "" if asked.righting is None else f"{answer.righted:.3f}"
-        shares = (f"{answer.passed:.3f}", righted, right)
+        shares = (f"{answer.passed:.3f}", righted, f"{answer.wronged:.3f}", right)
         table.add_row(asked.name, asked.origin, str(len(asked.images)), expected, *shares, answer.usual)
     lines = Table(title="Matching of validation patients with images blurred by so many of 320 pixels")
     for column in ("probes", "share", "AUC", "P@1", "median cosine of one person"):
@@ -143,6 +157,7 @@ def _rows(
     for answer in answers:
         asked, given = answer.asked, f"{len(answer.asked.images)} images ({answer.asked.origin}), {conditions}"
         rows.append(Row("gate", f"{asked.name}: passed", answer.passed, "share", given))
+        rows.append(Row("gate", f"{asked.name}: put right wrongly", answer.wronged, "share", given))
         if asked.righting is not None:
             rows.append(Row("gate", f"{asked.name}: put right", answer.righted, "share", given))
         if not np.isnan(answer.told_right):

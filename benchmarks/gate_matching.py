@@ -56,7 +56,7 @@ def matching(
     """
     patients, views = numbered([row.patient for row in rows]), numbered([row.view for row in rows])
     levels = [
-        encoder.encode(np.stack([blurred(image, sigma) for image in images]) if sigma else images) for sigma in BLURS
+        encoder.as_given(np.stack([blurred(image, sigma) for image in images]) if sigma else images) for sigma in BLURS
     ]
     similarity = [np.asarray(level.embedding @ levels[0].embedding.T) for level in levels]
     passed = [level.gate.suitable for level in levels]

@@ -42,7 +42,7 @@ class EmbeddingOnly(nn.Module):
 def shipped(weights: str, precision: str, device: str = "cpu") -> Embed:
     """The encoder of this product, gate and codes included."""
     encoder = Encoder.load(weights, device, precision)
-    return lambda images: encoder.encode(images).embedding
+    return lambda images: encoder.as_given(images).embedding
 
 
 def unfolded(weights: str) -> Embed:

@@ -129,12 +129,14 @@ def _noise(image: Images, rng: np.random.Generator) -> Images:
 
 MADE: tuple[tuple[str, Callable[[Images, np.random.Generator], Images], Seen | Righting], ...] = (
     ("mirrored", lambda image, _: image[:, ::-1], Seen.CHEST),
+    ("flipped upside down", lambda image, _: image[::-1], Righting(2, False)),
     ("rotated by 90°", lambda image, _: np.rot90(image, 1), Righting(3, False)),
     ("rotated by 180°", lambda image, _: np.rot90(image, 2), Righting(2, False)),
     ("rotated by 270°", lambda image, _: np.rot90(image, 3), Righting(1, False)),
     ("inverted", lambda image, _: 255 - image, Righting(0, True)),
     ("inverted, rotated by 90°", lambda image, _: 255 - np.rot90(image, 1), Righting(3, True)),
     ("inverted, rotated by 180°", lambda image, _: 255 - np.rot90(image, 2), Righting(2, True)),
+    ("inverted, rotated by 270°", lambda image, _: 255 - np.rot90(image, 3), Righting(1, True)),
     ("right lung only", lambda image, _: image[:, : image.shape[1] // 2], Seen.PARTIAL),
     ("left lung only", lambda image, _: image[:, image.shape[1] // 2 :], Seen.PARTIAL),
     ("upper third", lambda image, _: image[: image.shape[0] // 3], Seen.PARTIAL),

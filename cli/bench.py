@@ -155,7 +155,7 @@ def command(
             entries,
             output,
             said,
-            lambda images: Encoder.load(weights).encode(images).gate.suitable,
+            lambda images: Encoder.load(weights).as_given(images).gate.suitable,
             limit,
         )
         bar.update(task, completed=len(entries))

@@ -106,7 +106,7 @@ def _encode(images: Sequence[_Read], encoder: Encoder) -> list[Encoded]:
             found.embedding[i],
             found.code[i],
             image.unsuitable or found.gate.reason[i] or "",
-            str(found.righting[i] or ""),
+            "" if image.unsuitable else str(found.righting[i] or ""),
         )
         for i, image in enumerate(images)
     ]

@@ -19,14 +19,15 @@ SIDE, LINE = 1024, 56
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def side_by_side(subject: Subject, left: Grey, right: Grey) -> Dataset:
+def side_by_side(subject: Subject, left: Grey, right: Grey, done: tuple[str, str] = ("", "")) -> Dataset:
     """A Secondary Capture Image (PS3.3 A.8.1) of two images with captions, without a name.
 
     Args:
         left, right: the alert's image and the other one, uint8 (H, W), any size.
+        done: what was done to each that is stored turned or inverted, in words; empty for others.
     """
     image = secondary_capture(
-        compose(subject, left, right),
+        compose(subject, left, right, done),
         patient=PatientHeader(patient_id=subject.label.patient_id or "-"),
         study=StudyHeader(
             taken=now().astimezone(),
@@ -49,14 +50,16 @@ def side_by_side(subject: Subject, left: Grey, right: Grey) -> Dataset:
     return image
 
 
-def compose(subject: Subject, left: Grey, right: Grey) -> Grey:
+def compose(subject: Subject, left: Grey, right: Grey, done: tuple[str, str] = ("", "")) -> Grey:
     """The picture, uint8 (SIDE + 2 LINE, 2 SIDE): a headline, a caption above each image."""
     canvas = np.zeros((SIDE + 2 * LINE, 2 * SIDE), np.uint8)
     kind = subject.kind.value.replace("_", " ").capitalize()
     _write(canvas, f"{kind}, probability {100 * subject.probability:.0f} %. Not checked. Not for diagnosis.", 0, 0)
     other = "Earlier image of this patient" if subject.same_label else "Image filed under another Patient ID"
     for column, (caption, picture) in enumerate((("Image of this study", left), (other, right))):
-        _write(canvas, caption, column * SIDE, LINE)
+        # The font has no degree sign.
+        said = f"{caption}, {done[column].replace('°', ' degrees')}" if done[column] else caption
+        _write(canvas, said, column * SIDE, LINE)
         fitted = _fit(picture)
         top = 2 * LINE + (SIDE - fitted.shape[0]) // 2
         start = column * SIDE + (SIDE - fitted.shape[1]) // 2

@@ -115,8 +115,9 @@ class Encoder:
     def encode(self, images: npt.NDArray[np.uint8]) -> Encodings:
         """Encode prepared images, sixteen in a forward pass.
 
-        An image that the gate keeps back is looked at turned and inverted, too (seven more passes). If the gate takes
-        it for a frontal chest then, it was stored that way, and is encoded as it should have been stored.
+        An image that the gate keeps back is looked at turned and inverted, too, in seven ways, but for one that shows
+        nothing. If the gate takes it for a frontal chest then, it is taken to have been stored that way, and is encoded
+        as it should have been stored.
 
         Args:
             images: uint8 (n, 320, 320) from `retrieval.preprocess.prepare`, n ≥ 1.
@@ -126,26 +127,24 @@ class Encoder:
             DeviceFailed: the GPU broke down; end this process and start another.
         """
         found, _ = self._as_given(images)
+        kept_back = np.flatnonzero(~found.gate.suitable).tolist()
+        asked = [i for i in kept_back if self._gate.shows_enough(images[i])]
+        if not asked:
+            return found
+        tried, chest = self._as_given(np.stack([righting.of(images[i]) for i in asked for righting in RIGHTINGS]))
+        best = np.where(tried.gate.suitable, chest, -np.inf).reshape(-1, len(RIGHTINGS)).argmax(axis=1)
         places, parts = list(range(len(images))), [found]
-        for i in np.flatnonzero(~found.gate.suitable).tolist():
-            righted = self._righted(images[i])
-            if righted is not None:
+        for number, (i, which) in enumerate(zip(asked, best.tolist(), strict=True)):
+            one = tried.chosen([number * len(RIGHTINGS) + which])
+            if one.gate.suitable[0]:
+                righting = RIGHTINGS[which]
                 places[i] = len(images) + len(parts) - 1
-                parts.append(righted)
-        return found if len(parts) == 1 else Encodings.joined(parts).chosen(places)
+                parts.append(replace(one, attention=righting.undone(one.attention[0])[None], righting=(righting,)))
+        return Encodings.joined(parts).chosen(places)
 
     def as_given(self, images: npt.NDArray[np.uint8]) -> Encodings:
         """The same without putting any image right."""
         return self._as_given(images)[0]
-
-    def _righted(self, image: npt.NDArray[np.uint8]) -> Encodings | None:
-        """Encode one image put right; None if it is no frontal chest in any way it could have been stored."""
-        found, chest = self._as_given(np.stack([righting.of(image) for righting in RIGHTINGS]))
-        best = int(np.where(found.gate.suitable, chest, -np.inf).argmax())
-        if not found.gate.suitable[best]:
-            return None
-        righting, one = RIGHTINGS[best], found.chosen([best])
-        return replace(one, attention=righting.undone(one.attention[0])[None], righting=(righting,))
 
     def _as_given(self, images: npt.NDArray[np.uint8]) -> tuple[Encodings, npt.NDArray[np.float64]]:
         """Encode images as they are; also how surely each is a frontal chest, a logit float64 (n,)."""

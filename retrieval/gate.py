@@ -118,9 +118,13 @@ class Gate:
         reasons = tuple(self._reason(image, score) for image, score in zip(images, scores, strict=True))
         return GateReading(np.array([reason is None for reason in reasons], dtype=np.bool_), reasons)
 
+    def shows_enough(self, image: npt.NDArray[np.uint8]) -> bool:
+        """Whether an image uint8 (h, w) shows anything that could be a chest, however it is turned."""
+        return detail(image) >= float(self.least_detail)
+
     def _reason(self, image: npt.NDArray[np.uint8], scores: npt.NDArray[np.float32]) -> str | None:
         logits, distance = scores[:-1].astype(np.float64), float(scores[-1])
-        if detail(image) < float(self.least_detail):
+        if not self.shows_enough(image):
             return UNINFORMATIVE
         if chest_logit(logits) < float(self.least_logit):
             wrong = np.exp(logits[1:] - logits[1:].max())

@@ -25,13 +25,18 @@ class Righting:
     inverted: bool
 
     def of(self, image: Pixels) -> Pixels:
-        """A prepared image uint8 (h, h), put right."""
+        """An image uint8 (h, w), put right: (h, w), or (w, h) after a quarter turn."""
         turned = np.rot90(image, self.quarter_turns)
         return np.ascontiguousarray(255 - turned if self.inverted else turned)
 
     def undone(self, seen: Map) -> Map:
         """A map float32 (h, h) of the image that was put right, as it lies on the image that is stored."""
         return np.ascontiguousarray(np.rot90(seen, -self.quarter_turns))
+
+    @classmethod
+    def read(cls, words: str) -> Righting | None:
+        """What `str` said; None for no words, or for others."""
+        return next((one for one in RIGHTINGS if str(one) == words), None)
 
     def __str__(self) -> str:
         """In words, after "was": `turned by 180°`, `turned by 90° to the left and inverted`, `inverted`."""

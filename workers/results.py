@@ -21,6 +21,7 @@ from dicom_node.calling import PeerNotCalled, calling
 from dicom_node.discretion import keep_values_private
 from dicom_node.report_subject import Label, Subject, read_image_header
 from dicom_node.sender import SUCCESS
+from retrieval.upright import Righting
 from workers.delivery import Desk, NotDelivered
 
 SYSTEM = "(system)"
@@ -50,7 +51,14 @@ def deliver_capture(desk: Desk, messages: Sequence[Message]) -> None:
         other = _other_instance(alert)
         if subject.other is None or other is None:
             return None
-        return side_by_side(subject, _preview(desk, alert.instance_pk), _preview(desk, other))
+        with desk.database.read() as session:
+            done = [session.get_one(Instance, number).righting for number in (alert.instance_pk, other)]
+        pictures = [_preview(desk, number) for number in (alert.instance_pk, other)]
+        left, right = (
+            picture if (righting := Righting.read(words)) is None else righting.of(picture)
+            for picture, words in zip(pictures, done, strict=True)
+        )
+        return side_by_side(subject, left, right, (done[0], done[1]))
 
     for message in messages:
         _deliver(desk, message, make)

@@ -90,7 +90,7 @@ if (stages.length) {
       const [width, height] = [film.naturalWidth * share, film.naturalHeight * share];
       Object.assign(heat.style, {
         width: `${width}px`, height: `${height}px`,
-        left: `${(film.clientWidth - width) / 2}px`, top: `${(film.clientHeight - height) / 2}px`,
+        left: `${(film.parentElement.clientWidth - width) / 2}px`, top: `${(film.parentElement.clientHeight - height) / 2}px`,
       });
     }
   };

@@ -34,6 +34,8 @@ _FAR_ZOOM, _FAR_STRETCH, _FAR_SHIFT = 0.6, 0.05, 0.6
 # Where they are looked for: log of the scale, and shifts as a share of half the side.
 _ZOOMS = (-0.7, -0.35, 0.0, 0.25)
 _SHIFTS = ((0.0, 0.0), (0.35, 0.0), (-0.35, 0.0), (0.0, 0.35), (0.0, -0.35))
+# Devices on which the pass is recorded as a graph: nothing may depend on what is seen, so every image is looked for.
+_RECORDED = ("cuda",)
 # Farther than this an image is not laid: most of what is seen would be beyond its edges.
 _FARTHEST = (1.0, 1.0, 0.6, 0.8, 0.8)
 
@@ -83,8 +85,7 @@ class Atlas(nn.Module):
         poses = self.near(structures)
         agreement = self.agreement(structures, poses)
         lost = agreement < _LOST
-        if structures.device.type == "cuda":
-            # Recorded as a graph, where nothing may depend on what is seen.
+        if structures.device.type in _RECORDED:
             return torch.where(lost[:, None], self._searched(structures, poses, agreement), poses)
         rows = torch.nonzero(lost)[:, 0]
         if len(rows):

@@ -142,13 +142,13 @@ def fit_verification(
 
 def augmented_views(encoder: Encoder, images: Images, views: int, seed: int) -> Floats:
     """Embeddings float32 (views, n, d) of prepared images uint8 (n, h, h): as they are, then augmented differently."""
-    found = [encode_all(encoder, images, "training patients").embedding]
+    found = [encode_all(encoder, images, "training patients", put_right=False).embedding]
     for view in range(1, views):
         generator = torch.Generator().manual_seed(1_000_003 * seed + view)
         parts = range(0, len(images), _CHUNK)
         shown = track(parts, description=f"encoding them moved, {view} of {views - 1}", console=Console(stderr=True))
         found.append(
-            np.concatenate([encoder.encode(_moved(images[i : i + _CHUNK], generator)).embedding for i in shown])
+            np.concatenate([encoder.as_given(_moved(images[i : i + _CHUNK], generator)).embedding for i in shown])
         )
     return np.stack(found)
 

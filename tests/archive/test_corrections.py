@@ -40,6 +40,7 @@ def matched(database: Database, settings: Settings, state: AlertState = AlertSta
     with database.write() as session:
         image = session.get_one(Instance, number)
         image.state, image.pixel_sha256, image.verdict = ImageState.MATCHED, PIXELS, "wrong_patient"
+        image.righting = "turned by 180°"
         file_code(session, image, bytes(36), 6)
         return number, file_alert(session, image, state=state).id
 
@@ -64,6 +65,7 @@ def test_another_patient_id_moves_the_image_and_closes_its_alert(
         image = session.get_one(Instance, number)
         assert (image.state, image.file_digest, image.patient.patient_id) == (ImageState.RECEIVED, "b" * 64, "RIGHT")
         assert (image.verdict, image.pixel_sha256, session.get(Code, number)) == ("", None, None)
+        assert image.righting == ""
         (kept,) = session.scalars(select(Variant))
         assert (kept.file_digest, kept.superseded, kept.pixel_sha256) == ("a" * 64, True, PIXELS)
         assert labels(session) == ["RIGHT"]

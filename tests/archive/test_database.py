@@ -23,7 +23,7 @@ from archive.models import Base, Code, Patient, Quarantined, now
 from config.errors import ConfigurationError
 from config.paths import DataDir
 from config.settings import Settings
-from tests.archive.filing import file_image, file_patient
+from tests.archive.filing import file_code, file_image, file_patient
 
 
 def move(database: Database, way: Callable[[Config, str], None], revision: str) -> None:
@@ -67,7 +67,7 @@ def test_an_archive_whose_files_have_other_names_is_refused_and_left_as_it_is(
     earlier = open_database(settings, folder)
     earlier.migrate()
     with earlier.write() as session:
-        file_image(session, file_patient(session, "P1"))
+        file_code(session, file_image(session, file_patient(session, "P1")), bytes(4), 2)
     move(earlier, command.downgrade, "0013")
     with pytest.raises(ConfigurationError, match="Begin with an empty data folder"):
         earlier.migrate()

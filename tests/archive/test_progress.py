@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -82,6 +83,13 @@ def test_an_encoded_image_keeps_its_codes_bit_for_bit(database: Database, instan
     assert code.box == [0.25, 1.0, 0.0, 0.875]
 
 
+def test_what_was_done_to_an_image_is_that_of_its_present_codes(database: Database, instance_id: int) -> None:
+    for done in ("turned by 180°", "", "inverted"):
+        with database.write() as session:
+            progress.record_encoding(session, instance_id, PICTURE, replace(encoding(), righting=done))
+        assert image(database, instance_id).righting == done
+
+
 def test_the_reconciler_leaves_a_just_encoded_image_to_the_direct_way(database: Database, instance_id: int) -> None:
     with database.write() as session:
         progress.record_encoding(session, instance_id, PICTURE, encoding())
@@ -147,13 +155,14 @@ def test_a_dead_letter_that_is_tried_again_starts_afresh(
     database: Database, instance_id: int, options: Workers
 ) -> None:
     with database.write() as session:
+        session.get_one(Instance, instance_id).righting = "inverted"
         for _ in range(3):
             progress.record_failure(session, instance_id, "no", options)
         assert progress.retry(session, instance_id)
         assert progress.due(session, ImageState.RECEIVED, 10) == [instance_id]
         assert not progress.retry(session, instance_id)
     found = image(database, instance_id)
-    assert (found.state, found.attempts, found.reason) == (ImageState.RECEIVED, 0, "")
+    assert (found.state, found.attempts, found.reason, found.righting) == (ImageState.RECEIVED, 0, "", "")
 
 
 def test_a_matched_image_never_becomes_a_dead_letter(database: Database, options: Workers) -> None:

@@ -36,6 +36,12 @@ def test_there_are_captions_above_both(tmp_path: Path) -> None:
     assert picture[:LINE].max() == picture[LINE : 2 * LINE, :SIDE].max() == picture[LINE : 2 * LINE, SIDE:].max() == 255
 
 
+def test_the_caption_says_what_was_done_to_an_image(tmp_path: Path) -> None:
+    plain, said = (compose(subject(tmp_path), LEFT, RIGHT, done) for done in (("", ""), ("", "turned by 180°")))
+    changed = np.flatnonzero((plain != said).any(axis=0))
+    assert changed.min() > SIDE and (plain != said).any(axis=1).nonzero()[0].max() < 2 * LINE
+
+
 def test_it_names_both_sources_and_no_other_patient(tmp_path: Path) -> None:
     about = subject(tmp_path)
     capture = side_by_side(about, LEFT, RIGHT)

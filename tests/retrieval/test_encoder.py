@@ -17,7 +17,7 @@ from retrieval.evaluation.encodings import dataset_pairs, encode_all
 from retrieval.evaluation.pairs import numbered
 from retrieval.evaluation.search import search
 from retrieval.evaluation.verification import RankedPairs
-from retrieval.gate import UNINFORMATIVE
+from retrieval.gate import NOT_FRONTAL, REASONS, UNINFORMATIVE, Seen
 from retrieval.preprocess import prepare
 from retrieval.upright import RIGHTINGS, Righting
 from retrieval.verification import read_verifier
@@ -94,6 +94,19 @@ def test_wrong_images_do_not_pass_the_gate(encoder: Encoder, chests: np.ndarray)
     assert not found.gate.suitable.any(), found.gate.reason
     assert found.gate.reason[3] == UNINFORMATIVE
     assert found.righting == (None,) * 4
+
+
+def test_a_flipped_image_is_a_turned_one_of_a_mirrored_chest(encoder: Encoder, chests: np.ndarray) -> None:
+    flipped, mirrored = encoder.encode(chests[:2, ::-1]), encoder.encode(chests[:2, :, ::-1])
+    assert flipped.righting == (Righting(2, False),) * 2
+    assert (flipped.embedding * mirrored.embedding).sum(axis=1).min() > 0.999
+
+
+def test_no_image_is_put_right_where_it_is_to_be_seen_as_given(encoder: Encoder, chests: np.ndarray) -> None:
+    found = encoder.as_given(np.ascontiguousarray(np.rot90(chests[:2], axes=(1, 2))))
+    assert not found.gate.suitable.any()
+    assert set(found.gate.reason) <= {NOT_FRONTAL, REASONS[Seen.TURNED], REASONS[Seen.PARTIAL]}
+    assert found.righting == (None, None)
 
 
 @pytest.mark.parametrize("stored", RIGHTINGS, ids=str)

@@ -33,6 +33,11 @@ def test_what_was_done_is_said_in_words() -> None:
     assert max(len(str(righting)) for righting in RIGHTINGS) <= 64
 
 
+def test_words_are_read_again() -> None:
+    assert [Righting.read(str(one)) for one in RIGHTINGS] == list(RIGHTINGS)
+    assert Righting.read("") is None
+
+
 def test_turned_to_the_left_is_anticlockwise(image: np.ndarray) -> None:
     assert Righting(1, False).of(image)[0].tolist() == image[:, -1].tolist()
     assert Righting(3, False).of(image)[0].tolist() == image[::-1, 0].tolist()

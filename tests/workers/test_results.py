@@ -19,11 +19,12 @@ from archive.audit import AuditAction
 from archive.database import Database
 from archive.files import ImageFiles
 from archive.intake import StoredFile, register
-from archive.models import AuditEvent, Instance, Notification
+from archive.models import Alert, AuditEvent, Instance, Notification
 from archive.states import AlertKind, Channel, NotificationState
 from config.paths import DataDir
 from config.settings import Settings, load_settings
 from dicom_node.header import read_header
+from dicom_node.report_capture import LINE, SIDE
 from dicom_node.wrap import PatientHeader
 from tests.dicom_node.certificates import Authority
 from tests.peers import dciodvfy, orthanc, storescp
@@ -99,6 +100,29 @@ def test_both_results_arrive_and_are_valid(
     assert {one.PatientID for one in found} == {"P-OWN"}
     assert len({one.StudyInstanceUID for one in found}) == 1
     assert list(folder.outgoing.iterdir()) == []
+
+
+def test_an_image_that_is_stored_turned_is_sent_as_it_was_compared(
+    database: Database, folder: DataDir, messages: dict[Channel, int], tmp_path: Path
+) -> None:
+    with database.write() as session:
+        alert = session.scalars(select(Alert)).one()
+        session.get_one(Instance, alert.other_instance_pk).righting = "turned by 90° to the left"
+        preview = ImageFiles(folder).preview_path(int(alert.other_instance_pk or 0))
+    stored = np.full((40, 64), 90, np.uint8)
+    stored[:, 44:] = 200
+    cv2.imwrite(str(preview), stored)
+    with storescp(tmp_path / "pacs") as port:
+        assert notify(desk(database, folder, with_pacs(folder, port)), messages[Channel.CAPTURE])
+    (arrived,) = (tmp_path / "pacs").iterdir()
+    right = dcmread(arrived).pixel_array[2 * LINE :, SIDE:]
+    rows, columns = np.flatnonzero(right.any(axis=1)), np.flatnonzero(right.any(axis=0))
+    assert len(rows) == pytest.approx(1.6 * len(columns), rel=0.02)
+    # What was on its right is on top.
+    assert (
+        right[rows[0] + 20 : rows[0] + 40, SIDE // 2].mean()
+        > right[rows[-1] - 40 : rows[-1] - 20, SIDE // 2].mean() + 80
+    )
 
 
 def test_what_was_stored_is_in_the_audit_trail(

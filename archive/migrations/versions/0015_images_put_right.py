@@ -16,5 +16,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("instances") as table:
-        table.drop_column("righting")
+    op.drop_column("instances", "righting")

@@ -89,6 +89,14 @@ def test_a_chest_that_is_framed_as_usual_is_not_looked_for_elsewhere(atlas: Atla
     assert torch.equal(atlas.poses(structures), atlas.near(structures))
 
 
+def test_a_recorded_pass_finds_the_same(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = [moved_by(pose, "zeros")[:, :1] for pose in (*POSES, *FAR)]
+    structures = structure(torch.cat([*moved, torch.zeros(1, 1, 128, 128)]))
+    found = atlas.poses(structures)
+    monkeypatch.setattr("retrieval.networks.atlas._RECORDED", ("cuda", "cpu"))
+    assert torch.allclose(atlas.poses(structures), found, atol=1e-4)
+
+
 def test_no_image_is_laid_so_far_that_little_of_it_is_left(atlas: Atlas) -> None:
     noise = torch.rand(8, 1, 128, 128, generator=torch.Generator().manual_seed(1))
     shrunk = laid(chest(), torch.tensor([[2.0, 2.0, 0.0, 0.0, 0.0]]))
