@@ -17,6 +17,8 @@ Grey = NDArray[np.uint8]
 # Side of each image and height of a line of text, in pixels.
 SIDE, LINE = 1024, 56
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+# Size of the letters, and pixels that stay free at either end of a line.
+_SIZE, _EDGE = 1.1, 16
 
 
 def side_by_side(subject: Subject, left: Grey, right: Grey, done: tuple[str, str] = ("", "")) -> Dataset:
@@ -54,12 +56,18 @@ def compose(subject: Subject, left: Grey, right: Grey, done: tuple[str, str] = (
     """The picture, uint8 (SIDE + 2 LINE, 2 SIDE): a headline, a caption above each image."""
     canvas = np.zeros((SIDE + 2 * LINE, 2 * SIDE), np.uint8)
     kind = subject.kind.value.replace("_", " ").capitalize()
-    _write(canvas, f"{kind}, probability {100 * subject.probability:.0f} %. Not checked. Not for diagnosis.", 0, 0)
+    _write(
+        canvas,
+        f"{kind}, probability {100 * subject.probability:.0f} %. Not checked. Not for diagnosis.",
+        0,
+        0,
+        2 * SIDE,
+    )
     other = "Earlier image of this patient" if subject.same_label else "Image filed under another Patient ID"
     for column, (caption, picture) in enumerate((("Image of this study", left), (other, right))):
         # The font has no degree sign.
         said = f"{caption}, {done[column].replace('°', ' degrees')}" if done[column] else caption
-        _write(canvas, said, column * SIDE, LINE)
+        _write(canvas, said, column * SIDE, LINE, SIDE)
         fitted = _fit(picture)
         top = 2 * LINE + (SIDE - fitted.shape[0]) // 2
         start = column * SIDE + (SIDE - fitted.shape[1]) // 2
@@ -73,8 +81,11 @@ def _fit(picture: Grey) -> Grey:
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _write(canvas: Grey, text: str, left: int, top: int) -> None:
-    cv2.putText(canvas, text, (left + 16, top + LINE - 18), _FONT, 1.1, 255, 2, cv2.LINE_AA)
+def _write(canvas: Grey, text: str, left: int, top: int, room: int) -> None:
+    """A line of text, smaller where it would need more than `room` pixels."""
+    (width, _), _ = cv2.getTextSize(text, _FONT, _SIZE, 2)
+    size = _SIZE * min(1.0, (room - 2 * _EDGE) / width)
+    cv2.putText(canvas, text, (left + _EDGE, top + LINE - 18), _FONT, size, 255, 2, cv2.LINE_AA)
 
 
 def _reference(source: Dataset) -> Dataset:

@@ -42,6 +42,14 @@ def test_the_caption_says_what_was_done_to_an_image(tmp_path: Path) -> None:
     assert changed.min() > SIDE and (plain != said).any(axis=1).nonzero()[0].max() < 2 * LINE
 
 
+@pytest.mark.parametrize("side", [0, 1])
+def test_no_caption_runs_into_the_other_one(tmp_path: Path, side: int) -> None:
+    longest = "turned by 90° to the right and inverted"
+    said = compose(subject(tmp_path), LEFT, RIGHT, (longest, "") if side == 0 else ("", longest))
+    captions = said[LINE : 2 * LINE]
+    assert not captions[:, SIDE - 8 : SIDE + 8].any() and not captions[:, -8:].any()
+
+
 def test_it_names_both_sources_and_no_other_patient(tmp_path: Path) -> None:
     about = subject(tmp_path)
     capture = side_by_side(about, LEFT, RIGHT)
