@@ -9,6 +9,7 @@ peer is the same network with the registration as it was before: from where ches
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
@@ -27,6 +27,7 @@ from retrieval.data.cache import prepared_images
 from retrieval.data.manifest import ImageRow, Split, read_manifest
 from retrieval.data.trusted import trusted
 from retrieval.encoder import Encoder, Encodings
+from retrieval.evaluation.encodings import encode_all
 from retrieval.evaluation.pairs import fair_pairs, numbered
 from retrieval.evaluation.search import search
 from retrieval.evaluation.verification import RankedPairs
@@ -95,14 +96,13 @@ def main(weights: str, manifest: Path, split: str, cache: Path, record: bool) ->
         encoder, atlas = Encoder(one, place, computes_bfloat16(place)), one.network.atlas
         if atlas is None:
             raise click.UsageError(f"The weights {weights} lay images onto no mean chest.")
-        still = _encoded(encoder, images)
-        for name, (size, shift, turn) in track(FRAMINGS.items(), description=looked, console=Console(stderr=True)):
+        still = encode_all(encoder, images, f"as they are, {looked}", put_right=False)
+        for name, (size, shift, turn) in FRAMINGS.items():
             applied = _moves(len(images), size, shift, turn)
             moved = _square(images) if name == "as it is" else laid(_square(images), applied)
             pixels = (255 * moved[:, 0]).round().byte().numpy()
-            found = Figures(
-                _laid_wrong(atlas, images, pixels, applied), _matched(rows, still, _encoded(encoder, pixels))
-            )
+            encoded = encode_all(encoder, pixels, f"{name}, {looked}", put_right=False)
+            found = Figures(_laid_wrong(atlas, images, pixels, applied), _matched(rows, still, encoded))
             table.add_row(
                 name,
                 looked,
@@ -125,8 +125,8 @@ def _nearby(loaded: Loaded) -> Loaded:
 
 
 def _with_partners(rows: Sequence[ImageRow]) -> list[ImageRow]:
-    count = np.bincount(numbered([row.patient for row in rows]))
-    return [row for row, patient in zip(rows, numbered([r.patient for r in rows]), strict=True) if count[patient] > 1]
+    images = Counter(row.patient for row in rows)
+    return [row for row in rows if images[row.patient] > 1]
 
 
 def _kinds(rows: Sequence[ImageRow]) -> list[str]:
@@ -145,10 +145,6 @@ def _moves(count: int, size: float, shift: float, turn: float) -> Tensor:
 
 def _square(images: npt.NDArray[np.uint8]) -> Tensor:
     return network_input(torch.from_numpy(images), images.shape[-1])
-
-
-def _encoded(encoder: Encoder, images: npt.NDArray[np.uint8]) -> Encodings:
-    return Encodings.joined([encoder.as_given(images[i : i + _CHUNK]) for i in range(0, len(images), _CHUNK)])
 
 
 def _laid_wrong(atlas: Atlas, images: npt.NDArray[np.uint8], moved: npt.NDArray[np.uint8], applied: Tensor) -> float:
