@@ -35,7 +35,7 @@ from rich.table import Table
 from benchmarks.record import Row, append_rows
 from dicom_node.block_file import BlockFile
 from tests.listening import ListenerProcess, radiograph, save
-from tests.system.running import free_port
+from tests.ports import free_port
 
 OURS = "lungprint"
 REFERENCE = "storescp"

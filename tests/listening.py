@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
 from config.paths import data_dir
-from tests.system.running import free_port
+from tests.ports import free_port
 
 START_SECONDS = 60.0
 

@@ -17,9 +17,9 @@ from archive.states import SearchState
 from cli.outcome import InputNotUsable
 from cli.retrieve import command
 from config.paths import DataDir
-from tests.dicom_node.pacs import TITLE, dcmqrscp, dcmtk
+from tests.dicom_node.pacs import TITLE, dcmqrscp
 from tests.listening import radiograph
-from tests.system.running import free_port
+from tests.ports import free_port
 
 DAY = date(2024, 2, 29)
 
@@ -41,7 +41,6 @@ def configure(folder: DataDir, port: int, retrieve: str = "get") -> None:
     )
 
 
-@pytest.mark.skipif(not dcmtk("dcmqrscp"), reason="DCMTK is not installed")
 def test_days_are_fetched_here_and_now(folder: DataDir, database: Database, tmp_path: Path) -> None:
     images = [radiograph(number, StudyID="1", SeriesNumber=1, StudyDate=f"{DAY:%Y%m%d}") for number in range(3)]
     with dcmqrscp(tmp_path / "pacs", images, free_port()) as port:

@@ -14,7 +14,7 @@ from config.settings import Settings, load_settings
 from dicom_node.calling import PeerNotCalled, calling
 from tests.dicom_node.certificates import Authority
 from tests.dicom_node.sending import listening
-from tests.system.running import free_port
+from tests.ports import free_port
 
 CONTEXTS = [build_context("1.2.840.10008.1.1")]
 

@@ -29,7 +29,7 @@ from dicom_node.services import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
 from dicom_node.status import CommitFailure, CommitStatus
 from tests.dicom_node.sending import Sender, listening
 from tests.listening import ListenerProcess, radiograph
-from tests.system.running import free_port
+from tests.ports import free_port
 
 Report = tuple[int, Dataset]
 

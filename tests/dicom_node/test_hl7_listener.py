@@ -28,7 +28,7 @@ from config.settings import load_settings
 from dicom_node.hl7_listener import LARGEST_MESSAGE, Hl7Listener
 from tests.dicom_node import adt
 from tests.dicom_node.certificates import Authority
-from tests.system.running import free_port
+from tests.ports import free_port
 
 
 @contextmanager

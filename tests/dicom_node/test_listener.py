@@ -32,7 +32,7 @@ from tests.dicom_node.certificates import Authority
 from tests.dicom_node.sending import Sender, command, encoded, listening, pdu
 from tests.fuzz.seeds import association_request
 from tests.listening import ListenerProcess, dataset_bytes, radiograph
-from tests.system.running import free_port
+from tests.ports import free_port
 
 DX = str(DigitalXRayImageStorageForPresentation)
 EXPLICIT = str(ExplicitVRLittleEndian)

@@ -27,10 +27,10 @@ from config.settings import Settings, load_settings
 from dicom_node.discretion import keep_values_private
 from dicom_node.priors import PriorRetrieval
 from dicom_node.services import STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_MOVE
-from tests.dicom_node.pacs import ORTHANC, TITLE, dcmqrscp, dcmtk, orthanc
+from tests.dicom_node.pacs import TITLE, dcmqrscp, orthanc
 from tests.dicom_node.sending import Sender, listening
 from tests.listening import radiograph
-from tests.system.running import free_port
+from tests.ports import free_port
 
 OPTIONS = {"peer": TITLE, "series_per_minute": 6000, "hours": "00:00-00:00"}
 TODAY = date.today()
@@ -50,10 +50,7 @@ def by_dcmqrscp(folder: Path, images: list[Dataset], destination: int) -> Iterat
         yield port
 
 
-SERVERS = [
-    pytest.param(by_dcmqrscp, marks=pytest.mark.skipif(not dcmtk("dcmqrscp"), reason="no DCMTK")),
-    pytest.param(by_orthanc, marks=pytest.mark.skipif(ORTHANC is None, reason="Orthanc is not installed")),
-]
+SERVERS = [by_dcmqrscp, by_orthanc]
 
 
 @dataclass

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from pydicom.uid import CTImageStorage
 from sqlalchemy import select
 
@@ -20,13 +19,11 @@ from config.paths import DataDir
 from config.settings import load_settings
 from dicom_node.commitment import deliver_by_call
 from tests.dicom_node.certificates import Authority
-from tests.dicom_node.pacs import ORTHANC, TITLE, dcmqrscp, dcmtk, orthanc
+from tests.dicom_node.pacs import TITLE, dcmqrscp, orthanc
 from tests.dicom_node.sending import Sender, listening
 from tests.listening import radiograph, save
-from tests.system.running import free_port
-
-DCMTK = pytest.mark.skipif(not dcmtk("storescu"), reason="DCMTK is not installed")
-NEEDS_ORTHANC = pytest.mark.skipif(ORTHANC is None, reason="Orthanc is not installed")
+from tests.peers import dcmtk
+from tests.ports import free_port
 
 
 def run(program: str, *arguments: str) -> tuple[bool, str]:
@@ -46,7 +43,6 @@ def secured(authority: Authority, name: str, trusted: Path) -> list[str]:
     return ["+tls", str(key), str(certificate), "+cf", str(trusted), "--profile-bcp195-nd"]
 
 
-@DCMTK
 def test_echoscu_and_storescu_over_tls(folder: DataDir, database: Database, tmp_path: Path) -> None:
     authority, stranger = Authority(tmp_path / "hospital"), Authority(tmp_path / "elsewhere")
     peers = [{"ae_title": "PACS1", "address": "127.0.0.1", "tls": True, "certificate_name": "pacs.example"}]
@@ -74,7 +70,6 @@ def test_echoscu_and_storescu_over_tls(folder: DataDir, database: Database, tmp_
             assert not worked and said in text, f"a peer {who}: {text}"
 
 
-@DCMTK
 def test_a_known_title_at_another_address_is_not_known(folder: DataDir, database: Database) -> None:
     peers = [{"ae_title": "PACS1", "address": "192.0.2.0/24"}]
     with listening(folder, database, host="127.0.0.1", peers=peers) as sender:
@@ -82,7 +77,6 @@ def test_a_known_title_at_another_address_is_not_known(folder: DataDir, database
         assert not worked and "Calling AE Title Not Recognized" in text
 
 
-@DCMTK
 def test_a_peer_may_do_what_it_is_listed_for(folder: DataDir, database: Database, tmp_path: Path) -> None:
     peers = [
         {"ae_title": "MONITOR", "address": "127.0.0.1", "may": ["echo"]},
@@ -99,7 +93,6 @@ def test_a_peer_may_do_what_it_is_listed_for(folder: DataDir, database: Database
         assert ask("storescu", "XRAY", file) and len(stored(database)) == 1
 
 
-@DCMTK
 def test_movescu_has_an_archive_send_to_us(folder: DataDir, database: Database, tmp_path: Path) -> None:
     here = free_port()
     images = [radiograph(number, StudyID="1", SeriesNumber=1) for number in range(3)]
@@ -115,7 +108,6 @@ def test_movescu_has_an_archive_send_to_us(folder: DataDir, database: Database, 
         assert stored(database) == {str(image.SOPInstanceUID) for image in images[:2]}
 
 
-@NEEDS_ORTHANC
 def test_orthanc_is_told_which_images_are_safe(
     sender: Sender, folder: DataDir, database: Database, tmp_path: Path
 ) -> None:
@@ -138,14 +130,13 @@ def test_orthanc_is_told_which_images_are_safe(
                 assert failed["SOPInstanceUID"] == wanted[1][1]
 
 
-@NEEDS_ORTHANC
 def test_orthanc_forwards_and_asks_for_commitment_in_one_go(
     sender: Sender, folder: DataDir, database: Database, tmp_path: Path
 ) -> None:
     with orthanc(tmp_path / "pacs", sender.port) as server:
         peers = [{"ae_title": TITLE, "address": "127.0.0.1", "port": server.port}]
         settings = load_settings(folder.root, environ={}, flags={"dicom": {"peers": peers}})
-        number = server.upload(radiograph(1), tmp_path)
+        number = server.upload(radiograph(1))
         body: dict[str, Any] = {"Resources": [number], "StorageCommitment": True, "Synchronous": False}
         job = server.ask("/modalities/lungprint/store", body)["ID"]
         _wait_for(lambda: _due(database))

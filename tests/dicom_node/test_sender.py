@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import shutil
-import socket
-import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +17,8 @@ from pynetdicom.sop_class import DigitalXRayImageStorageForPresentation
 
 from dicom_node import wrap
 from dicom_node.sender import PeerRefused, SendResult, send
+from tests import peers
+from tests.ports import free_port
 
 
 def _image(number: int) -> Dataset:
@@ -39,31 +37,12 @@ def _files(folder: Path, count: int) -> list[Path]:
     return files
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.fixture
 def storescp(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     """A running storescp that keeps what it gets bit by bit: its port and its folder."""
-    if shutil.which("storescp") is None:
-        pytest.skip("storescp (Debian: dcmtk) is not installed")
-    port, folder = _free_port(), tmp_path / "received"
-    folder.mkdir()
-    command = ["storescp", "-aet", "PEER", "-od", str(folder), "+xa", "+B", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 10
-        while not _listening(port) and time.monotonic() < deadline:
-            time.sleep(0.05)
+    folder = tmp_path / "received"
+    with peers.storescp(folder, "--aetitle", "PEER", "+xa") as port:
         yield port, folder
-        process.terminate()
 
 
 class _Peer:
@@ -126,7 +105,7 @@ def test_unusual_sop_class_gets_an_association_of_its_own(storescp: tuple[int, P
 
 
 def test_failures_and_broken_files_do_not_stop_the_rest(tmp_path: Path) -> None:
-    port = _free_port()
+    port = free_port()
     peer = _Peer(port, [0, 0xA700, 0xB000])
     broken = tmp_path / "broken.dcm"
     broken.write_bytes(b"no dicom")
@@ -142,7 +121,7 @@ def test_failures_and_broken_files_do_not_stop_the_rest(tmp_path: Path) -> None:
 
 
 def test_aborted_association_is_reopened_and_the_object_sent_again(tmp_path: Path) -> None:
-    port = _free_port()
+    port = free_port()
     peer = _Peer(port, [0, None, 0, 0])
     try:
         results = send(_files(tmp_path, 3), "127.0.0.1", port, "PEER")
@@ -154,7 +133,7 @@ def test_aborted_association_is_reopened_and_the_object_sent_again(tmp_path: Pat
 
 
 def test_object_under_which_every_association_aborts_is_given_up_alone(tmp_path: Path) -> None:
-    port = _free_port()
+    port = free_port()
     peer = _Peer(port, [0, None, None, 0])
     try:
         results = send(_files(tmp_path, 3), "127.0.0.1", port, "PEER", attempts=2)
@@ -165,7 +144,7 @@ def test_object_under_which_every_association_aborts_is_given_up_alone(tmp_path:
 
 
 def test_peer_that_comes_back_is_waited_for(tmp_path: Path) -> None:
-    port = _free_port()
+    port = free_port()
     first = _Peer(port, [])
     second: list[_Peer] = []
 
@@ -188,7 +167,7 @@ def test_peer_that_comes_back_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_unsupported_class_is_reported_and_the_rest_sent(tmp_path: Path) -> None:
-    port = _free_port()
+    port = free_port()
     peer = _Peer(port, [])
     other = _image(7)
     other.SOPClassUID = other.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
@@ -202,4 +181,4 @@ def test_unsupported_class_is_reported_and_the_rest_sent(tmp_path: Path) -> None
 
 def test_unreachable_peer_is_an_error_at_once(tmp_path: Path) -> None:
     with pytest.raises(PeerRefused, match="could not be opened"):
-        send(_files(tmp_path, 1), "127.0.0.1", _free_port(), "PEER", patience=30)
+        send(_files(tmp_path, 1), "127.0.0.1", free_port(), "PEER", patience=30)

@@ -18,7 +18,7 @@ from config.settings import Tls
 from dicom_node.tls import Certificates, names_in
 from tests.dicom_node.certificates import Authority
 from tests.dicom_node.sending import Sender, listening
-from tests.system.running import free_port
+from tests.ports import free_port
 
 VERIFICATION = "1.2.840.10008.1.1"
 PACS = {"ae_title": "PACS", "address": "127.0.0.1"}

@@ -24,7 +24,7 @@ from config.paths import DataDir
 from config.settings import Settings
 from tests.archive.filing import PASSWORD
 from tests.dashboard.misfiling import SIDE, Case, draw_previews, file_case
-from tests.system.running import free_port
+from tests.ports import free_port
 from tests.workers.test_app import worker
 from workers.readiness import accepts
 

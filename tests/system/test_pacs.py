@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -17,11 +14,11 @@ import pytest
 
 from dicom_node.wrap import PatientHeader, StudyHeader, digital_xray, twelve_bit
 from retrieval import phantom
-from tests.system.running import RunningSystem, free_port
+from tests.peers import dcmtk, orthanc
+from tests.system.running import RunningSystem
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-ORTHANC = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin")
 
 
 def block(language: str, text: str = README) -> str:
@@ -63,71 +60,33 @@ def commands() -> list[list[str]]:
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: command[0])
 def test_dcmtk_sends_as_the_readme_says(command: list[str], system: RunningSystem, studies: Path) -> None:
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed (Debian: dcmtk)")
+    tool, *arguments = command
     given = {"lungprint.example": "127.0.0.1", "11112": str(system.dicom_port), "/path/to/studies": str(studies)}
-    done = subprocess.run(
-        [given.get(part, part) for part in command], capture_output=True, text=True, check=False, timeout=120
-    )
+    asked = [dcmtk(tool), *(given.get(argument, argument) for argument in arguments)]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    if command[0] != "echoscu":
+    if tool != "echoscu":
         system.wait_until_settled(3)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/pacs.md"])
 def test_orthanc_forwards_as_the_documents_say(page: str, system: RunningSystem, tmp_path: Path) -> None:
-    if ORTHANC is None:
-        pytest.skip("Orthanc is not installed (Debian: orthanc)")
     before = sum(system.ask("status")["images"].values())
     given = block("json", (ROOT / page).read_text())
     options = json.loads(given.replace("lungprint.example", "127.0.0.1").replace("11112", str(system.dicom_port)))
-    web = free_port()
-    options |= {
-        "Name": "test",
-        "DicomPort": free_port(),
-        "HttpPort": web,
-        "StorageDirectory": str(tmp_path / "storage"),
-        "IndexDirectory": str(tmp_path / "storage"),
-        "AuthenticationEnabled": False,
-        "RemoteAccessAllowed": False,
-        "Plugins": [],
-    }
-    (tmp_path / "orthanc.json").write_text(json.dumps(options))
     (tmp_path / "forward.lua").write_text(block("lua"))
     rng = np.random.default_rng(len(page))
     tones = phantom.render(phantom.random_person(rng), phantom.random_exam(rng), 512)
     image = digital_xray(
         twelve_bit(tones), patient=PatientHeader(patient_id="P99"), study=StudyHeader(taken=datetime(2024, 2, 1))
     )
-    image.save_as(tmp_path / "image.dcm", enforce_file_format=True)
-    with (tmp_path / "orthanc.log").open("wb") as log:
-        orthanc = subprocess.Popen([ORTHANC, str(tmp_path / "orthanc.json")], cwd=tmp_path, stdout=log, stderr=log)
-        try:
-            _upload(f"http://127.0.0.1:{web}/instances", (tmp_path / "image.dcm").read_bytes())
-            system.wait_until_settled(before + 1)
-        finally:
-            orthanc.terminate()
-            orthanc.wait(30)
+    with orthanc(tmp_path, **options) as server:
+        server.upload(image)
+        system.wait_until_settled(before + 1)
 
 
 def test_a_pacs_that_is_not_listed_is_rejected(system: RunningSystem) -> None:
-    if shutil.which("echoscu") is None:
-        pytest.skip("echoscu is not installed (Debian: dcmtk)")
-    command = ["echoscu", "-aet", "STRANGER", "-aec", "LUNGPRINT", "127.0.0.1", str(system.dicom_port)]
+    command = [dcmtk("echoscu"), "-aet", "STRANGER", "-aec", "LUNGPRINT", "127.0.0.1", str(system.dicom_port)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode != 0
     assert "Calling AE Title Not Recognized" in done.stderr
-
-
-def _upload(url: str, data: bytes, seconds: float = 60.0) -> None:
-    """Give an image to Orthanc over its REST interface, as soon as that answers."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    until = time.monotonic() + seconds
-    while True:
-        try:
-            opener.open(urllib.request.Request(url, data=data, method="POST"), timeout=30).close()
-            return
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.3)

@@ -52,7 +52,7 @@ from dicom_node.hl7_message import decoded, parsed, read_adt
 from dicom_node.hl7_patients import take as take_message
 from tests.archive.filing import PASSWORD, enlist, file_alert, file_image, file_patient
 from tests.dicom_node import adt
-from tests.system.running import free_port
+from tests.ports import free_port
 
 
 def server_programs() -> Path | None:

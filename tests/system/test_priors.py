@@ -20,10 +20,9 @@ from archive.states import NotificationState, SearchState
 from config.paths import data_dir
 from dicom_node.wrap import PatientHeader, StudyHeader, digital_xray, twelve_bit
 from retrieval import phantom
-from tests.dicom_node.pacs import ORTHANC, TITLE, Orthanc, orthanc
+from tests.dicom_node.pacs import TITLE, orthanc
+from tests.peers import Orthanc
 from tests.system.running import RunningSystem
-
-pytestmark = pytest.mark.skipif(ORTHANC is None, reason="Orthanc is not installed (Debian: orthanc)")
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,9 +71,9 @@ def test_a_new_patient_is_judged_by_the_priors_that_the_pacs_had(
     system, server = beside
     earlier = [chest(1, exam, days) for exam, days in ((1, 400), (2, 40))]
     for image in [*earlier, chest(2, 1, 40)]:
-        server.upload(image, tmp_path)
+        server.upload(image)
     live = chest(1, 3, 0)
-    number = server.upload(live, tmp_path)
+    number = server.upload(live)
     body = {"Resources": [number], "StorageCommitment": True, "Synchronous": False}
     job = server.ask("/modalities/lungprint/store", body)["ID"]
     database = Database(f"sqlite:///{data_dir(system.root).database}")

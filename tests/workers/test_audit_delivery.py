@@ -26,7 +26,7 @@ from archive.database import Database
 from config.paths import DataDir
 from config.settings import Settings, load_settings
 from tests.archive.filing import file_image, file_patient
-from tests.system.running import free_port
+from tests.ports import free_port
 from workers.audit_delivery import BYTE_ORDER_MARK, NotTaken, append, deliver
 
 HEADER = re.compile(

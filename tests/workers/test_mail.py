@@ -21,7 +21,7 @@ from archive.models import Alert, Notification, now
 from archive.states import AlertState, NotificationState
 from config.paths import DataDir
 from config.settings import Settings
-from tests.system.running import free_port
+from tests.ports import free_port
 from tests.workers.conftest import AddImage
 from tests.workers.messages import PATIENT_WORDS, desk, raise_about, stored, with_options
 from workers.delivery import Desk

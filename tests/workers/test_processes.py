@@ -6,7 +6,7 @@ import pytest
 
 from config.paths import DataDir
 from config.settings import Settings, load_settings
-from tests.system.running import free_port
+from tests.ports import free_port
 from workers.processes import commands
 from workers.readiness import checks
 from workers.supervisor import STOP_ORDER

@@ -28,8 +28,8 @@ from dicom_node.report_capture import LINE, SIDE
 from dicom_node.wrap import PatientHeader
 from tests.dicom_node.certificates import Authority
 from tests.peers import dciodvfy, orthanc, storescp
+from tests.ports import free_port
 from tests.reporting import OTHER, OWN, radiograph
-from tests.system.running import free_port
 from workers.delivery import Desk
 from workers.maintenance import sweep_outgoing
 from workers.notify import notify
@@ -241,7 +241,7 @@ def test_orthanc_files_the_results_in_the_study_of_the_image(
             image = session.scalars(select(Instance)).first()
         assert image is not None
         pacs.ask("/instances", ImageFiles(folder).path(image.file_digest).read_bytes())
-        settings = with_pacs(folder, pacs.dicom_port, ae_title="ORTHANC")
+        settings = with_pacs(folder, pacs.port, ae_title="ORTHANC")
         for number in messages.values():
             assert notify(desk(database, folder, settings), number)
         [study] = pacs.ask("/studies")
