@@ -117,8 +117,8 @@ class ImageFiles:
         return self._folder.previews / f"{instance_id % 256:02x}" / f"{instance_id}.jpg"
 
     def aligned_path(self, first: int, second: int) -> Path:
-        """Where the second image's preview, laid over the first's, lies, whether it is there or not."""
-        return self.preview_path(first).with_name(f"{first}-{second}.png")
+        """Where the second image's preview, laid over the first's, lies, see `workers.align`; there or not."""
+        return self.preview_path(first).with_name(f"{first}-{second}-aligned.png")
 
     def keep(self, temporary: Path, file_digest: str) -> Path:
         """Move a complete file to its place for good; on return it survives a power failure.

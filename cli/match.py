@@ -77,6 +77,7 @@ def command(
       differing_bits   Hamming distance of the identity halves of the codes
       probability      that both show one person, if one pair in two does
       false_pairs      false pairs to be expected at most among all pairs from this probability on
+      righting_a, _b   what was done to an image that is stored turned or inverted before it was compared
 
     No running system is needed; the option encoder.weights of the system in --data-dir selects the network.
 
@@ -109,7 +110,9 @@ def command(
 def _write_pairs(found: Matched, path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("a", "b", "cosine", "differing_bits", "probability", "false_pairs"))
+        writer.writerow(
+            ("a", "b", "cosine", "differing_bits", "probability", "false_pairs", "righting_a", "righting_b")
+        )
         for pair in found.listed():
             writer.writerow(
                 (
@@ -119,6 +122,7 @@ def _write_pairs(found: Matched, path: Path) -> None:
                     pair.hamming,
                     f"{pair.probability:.6f}",
                     f"{pair.false_pairs:.3g}",
+                    *pair.righting,
                 )
             )
 

@@ -43,19 +43,15 @@ class Aligned:
     correlation: float
 
 
-def read_aligned(preview: Path, aligned: Path) -> Aligned:
-    """Read what the workers have laid over the preview of the new image.
+def read_aligned(aligned: Path) -> Aligned:
+    """Read what the workers have laid over each other, see `ImageFiles.aligned_path`.
 
     Raises:
-        OSError: a file is missing or no picture. ValueError: it holds no correlation.
+        OSError: the file is missing or no picture. ValueError: it holds no correlation, or not all that belongs to it.
     """
     with Image.open(aligned) as picture:
-        tones, opacity = (np.asarray(band) for band in picture.convert("LA").split())
-        correlation = float(picture.info.get("correlation", ""))
-        size = picture.size
-    with Image.open(preview) as picture:
-        new = np.asarray(picture.convert("L").resize(size))
-    return Aligned(new / 255.0, tones / 255.0, opacity > 0, correlation)
+        new, other, covered = (np.asarray(band) for band in picture.split())
+        return Aligned(new / 255.0, other / 255.0, covered > 0, float(picture.info.get("correlation", "")))
 
 
 def draw(found: Aligned, part: Part) -> bytes:

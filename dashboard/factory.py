@@ -69,7 +69,6 @@ def create_app(settings: Settings, folder: DataDir) -> Flask:
         dicom_date=wording.dicom_date,
         study_date=wording.study_date,
         righting=wording.righting,
-        righting_class=wording.righting_class,
         sex_and_age=wording.sex_and_age,
         local=wording.local_time,
         percent=wording.percent,

@@ -21,6 +21,7 @@ from dashboard.attention import overlay
 from dashboard.facts import facts
 from dashboard.seen import note, note_thumbnail, of_image
 from dashboard.services import services
+from dashboard.upright import put_right
 from dashboard.wording import VERDICTS
 
 blueprint = Blueprint("images", __name__, url_prefix="/images")
@@ -57,18 +58,21 @@ def page(instance_id: int) -> ResponseReturnValue:
 @blueprint.get("/<int:instance_id>/preview")
 @open_to()
 def preview(instance_id: int) -> ResponseReturnValue:
-    """The image as JPEG."""
+    """The image as JPEG, the way it was compared."""
     image, path = with_preview(instance_id, PREVIEW_WAIT_SECONDS)
     if path is None:
         abort(503)
     note(of_image(image, AuditAction.IMAGE_VIEWED))
-    return send_file(path, mimetype="image/jpeg", conditional=True)
+    if not image.righting:
+        return send_file(path, mimetype="image/jpeg", conditional=True)
+    with Image.open(path) as picture:
+        return _jpeg(put_right(picture, image.righting), quality=92)
 
 
 @blueprint.get("/<int:instance_id>/thumbnail")
 @open_to()
 def thumbnail(instance_id: int) -> ResponseReturnValue:
-    """The image as a small JPEG, or a sign that there is no preview, as of a file without readable pixels."""
+    """The same as a small JPEG, or a sign that there is no preview, as of a file without readable pixels."""
     image, path = with_preview(instance_id, THUMBNAIL_WAIT_SECONDS)
     if path is None:
         return current_app.send_static_file("no-preview.svg")
@@ -76,9 +80,7 @@ def thumbnail(instance_id: int) -> ResponseReturnValue:
     with Image.open(path) as picture:
         picture.draft("L", (THUMBNAIL_SIDE, THUMBNAIL_SIDE))
         picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-        file = io.BytesIO()
-        picture.save(file, "JPEG", quality=82)
-    return picture_of(file.getvalue(), "image/jpeg")
+        return _jpeg(put_right(picture, image.righting), quality=82)
 
 
 @blueprint.get("/<int:instance_id>/attention")
@@ -91,7 +93,7 @@ def attention(instance_id: int) -> ResponseReturnValue:
     if code is None:
         abort(404)
     note(Entry(AuditAction.ATTENTION_VIEWED, "instance", image.id, image.patient_pk))
-    return picture_of(overlay(code.attention, code.attention_rows, code.box or WHOLE), "image/png")
+    return picture_of(overlay(code.attention, code.attention_rows, code.box or WHOLE, image.righting), "image/png")
 
 
 def find_image(session: Session, instance_id: int) -> Instance:
@@ -108,6 +110,12 @@ def with_preview(instance_id: int, seconds: float) -> tuple[Instance, Path | Non
     path = ImageFiles(services().folder).preview_path(instance_id)
     there = path.exists() or services().workers.make_preview(instance_id, path.exists, seconds)
     return image, path if there else None
+
+
+def _jpeg(picture: Image.Image, quality: int) -> ResponseReturnValue:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=quality)
+    return picture_of(file.getvalue(), "image/jpeg")
 
 
 def picture_of(content: bytes, kind: str) -> ResponseReturnValue:

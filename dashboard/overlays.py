@@ -31,17 +31,15 @@ PREVIEW_WAIT_SECONDS = 6.0
 def state(alert_id: int, instance_id: int) -> ResponseReturnValue:
     """Lay the image over the new one if nobody has yet; JSON: addresses of the pictures and a caption, or a problem."""
     first, second = _images(alert_id, instance_id)
-    files = ImageFiles(services().folder)
-    target = files.aligned_path(first.id, second.id)
-    problem = "" if target.exists() else _align(first, second)
-    preview = files.preview_path(first.id)
-    if problem or not (target.exists() and preview.exists()):
+    target = ImageFiles(services().folder).aligned_path(first.id, second.id)
+    problem = "" if _is_fresh(target, first, second) else _align(first, second)
+    if problem or not target.exists():
         return jsonify(problem=problem or "The aligned image is gone; try again.")
     pictures = {
         str(part): url_for("overlays.picture", alert_id=alert_id, instance_id=instance_id, part=str(part))
         for part in Part
     }
-    return jsonify(problem="", caption=aligned_caption(read_aligned(preview, target).correlation), pictures=pictures)
+    return jsonify(problem="", caption=aligned_caption(read_aligned(target).correlation), pictures=pictures)
 
 
 @blueprint.get("/<part>")
@@ -51,12 +49,11 @@ def picture(alert_id: int, instance_id: int, part: str) -> ResponseReturnValue:
     if part not in set(Part):
         abort(404)
     first, second = _images(alert_id, instance_id)
-    files = ImageFiles(services().folder)
-    preview, target = files.preview_path(first.id), files.aligned_path(first.id, second.id)
-    if not (preview.exists() and target.exists()):
+    target = ImageFiles(services().folder).aligned_path(first.id, second.id)
+    if not target.exists():
         abort(404)
     note(*(of_image(image, AuditAction.ALIGNMENT_VIEWED) for image in (first, second)))
-    return picture_of(draw(read_aligned(preview, target), Part(part)), "image/jpeg")
+    return picture_of(draw(read_aligned(target), Part(part)), "image/jpeg")
 
 
 def _images(alert_id: int, instance_id: int) -> tuple[Instance, Instance]:
@@ -64,6 +61,14 @@ def _images(alert_id: int, instance_id: int) -> tuple[Instance, Instance]:
     with services().database.read() as session:
         detail = alert_detail(session, alert_id)
     return detail.alert.instance, right_choices(detail).get(instance_id) or abort(404)
+
+
+def _is_fresh(target: Path, *images: Instance) -> bool:
+    """Whether the file was made from both previews as they are: an image that is corrected gets another one."""
+    previews = [ImageFiles(services().folder).preview_path(image.id) for image in images]
+    if not all(path.exists() for path in (target, *previews)):
+        return False
+    return target.stat().st_mtime_ns >= max(path.stat().st_mtime_ns for path in previews)
 
 
 def _align(first: Instance, second: Instance) -> str:

@@ -119,12 +119,6 @@ def righting(done: str) -> str:
     return f"Not stored the right way: this image was {done} before it was compared, and is shown here so."
 
 
-def righting_class(done: str) -> str:
-    """CSS classes that show an image as it was compared."""
-    named = (("left", "turned-left"), ("right", "turned-right"), ("180°", "turned-over"), ("inverted", "inverted"))
-    return " ".join(name for word, name in named if word in done)
-
-
 def sex_and_age(image: Instance) -> str:
     """The day of an image's study, and the patient's sex (F, M, O) and age on it, as far as the header tells."""
     taken = image.series.study.acquired_at

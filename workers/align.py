@@ -6,14 +6,15 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
+from archive.database import Database
 from archive.files import ImageFiles
 from retrieval.alignment import Alignment, AlignmentFailed, align
 from retrieval.errors import ImageNotUsable
+from workers.previews import upright_preview
 
 logger = logging.getLogger(__name__)
 
@@ -21,20 +22,21 @@ logger = logging.getLogger(__name__)
 CORRELATION = "correlation"
 
 
-def align_previews(files: ImageFiles, first: int, second: int) -> dict[str, Any]:
+def align_previews(database: Database, files: ImageFiles, first: int, second: int) -> dict[str, Any]:
     """Lay the preview of image `second` over that of image `first` and keep the result; again gives the same.
 
-    The file (`ImageFiles.aligned_path`) is a PNG of the first preview's size: grey tones of the second image, opacity 0
-    where it has none, and the correlation of both as text.
+    Both are put right before, as they were when they were compared. The file (`ImageFiles.aligned_path`) is a PNG of
+    the first one's size: red holds the grey tones of the first image, green those of the second, blue is 255 where the
+    second has pixels and 0 elsewhere. The correlation of both is its text.
 
     Returns:
         JSON: `problem`, one sentence why there is no file, empty when there is.
     """
-    pictures = [_read(files.preview_path(number)) for number in (first, second)]
-    if pictures[0] is None or pictures[1] is None:
+    below, above = (upright_preview(database, files, number) for number in (first, second))
+    if below is None or above is None:
         return {"problem": "One of the two images has no preview, so they cannot be laid over each other."}
     try:
-        _write(files.aligned_path(first, second), align(pictures[0], pictures[1]))
+        _write(files.aligned_path(first, second), below.tones, align(below.tones, above.tones))
     except (AlignmentFailed, ImageNotUsable) as error:
         return {"problem": str(error)}
     except OSError as error:
@@ -43,17 +45,11 @@ def align_previews(files: ImageFiles, first: int, second: int) -> dict[str, Any]
     return {"problem": ""}
 
 
-def _read(preview: Path) -> NDArray[np.uint8] | None:
-    picture = cv2.imread(str(preview), cv2.IMREAD_GRAYSCALE)
-    return None if picture is None else np.asarray(picture, dtype=np.uint8)
-
-
-def _write(target: Path, found: Alignment) -> None:
+def _write(target: Path, first: NDArray[np.uint8], found: Alignment) -> None:
     text = PngImagePlugin.PngInfo()
     text.add_text(CORRELATION, f"{found.correlation:.3f}")
-    opacity = np.where(found.covered, np.uint8(255), np.uint8(0))
+    covered = np.where(found.covered, np.uint8(255), np.uint8(0))
     partial = target.with_suffix(".part")
-    Image.fromarray(np.stack([found.warped, opacity], axis=-1), "LA").save(
-        partial, "PNG", pnginfo=text, compress_level=1
-    )
+    picture = Image.fromarray(np.stack([first, found.warped, covered], axis=-1), "RGB")
+    picture.save(partial, "PNG", pnginfo=text, compress_level=1)
     partial.replace(target)

@@ -87,7 +87,7 @@ def find_similar(**wanted: Any) -> list[dict[str, Any]]:
 @app.task(name=str(Task.ALIGN), ignore_result=False)
 def align_images(**wanted: int) -> dict[str, Any]:
     """One image laid over another."""
-    return align.align_previews(resources.files, **wanted)
+    return align.align_previews(resources.database, resources.files, **wanted)
 
 
 @app.task(name=str(Task.SNAPSHOT))

@@ -6,9 +6,6 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pynetdicom.presentation import build_context
@@ -21,8 +18,8 @@ from dicom_node.calling import PeerNotCalled, calling
 from dicom_node.discretion import keep_values_private
 from dicom_node.report_subject import Label, Subject, read_image_header
 from dicom_node.sender import SUCCESS
-from retrieval.upright import Righting
 from workers.delivery import Desk, NotDelivered
+from workers.previews import Preview, upright_preview
 
 SYSTEM = "(system)"
 
@@ -51,14 +48,8 @@ def deliver_capture(desk: Desk, messages: Sequence[Message]) -> None:
         other = _other_instance(alert)
         if subject.other is None or other is None:
             return None
-        with desk.database.read() as session:
-            done = [session.get_one(Instance, number).righting for number in (alert.instance_pk, other)]
-        pictures = [_preview(desk, number) for number in (alert.instance_pk, other)]
-        left, right = (
-            picture if (righting := Righting.read(words)) is None else righting.of(picture)
-            for picture, words in zip(pictures, done, strict=True)
-        )
-        return side_by_side(subject, left, right, (done[0], done[1]))
+        left, right = (_preview(desk, number) for number in (alert.instance_pk, other))
+        return side_by_side(subject, left.tones, right.tones, (left.done, right.done))
 
     for message in messages:
         _deliver(desk, message, make)
@@ -145,8 +136,9 @@ def _store(desk: Desk, peer: str, made: Dataset) -> None:
         raise NotDelivered(f"{peer} answered with status 0x{status:04X}")
 
 
-def _preview(desk: Desk, instance_id: int) -> NDArray[np.uint8]:
-    if not desk.make_preview(instance_id):
+def _preview(desk: Desk, instance_id: int) -> Preview:
+    is_there = desk.make_preview(instance_id)
+    found = upright_preview(desk.database, ImageFiles(desk.folder), instance_id) if is_there else None
+    if found is None:
         raise NotDelivered(f"image {instance_id} has no preview")
-    with Image.open(ImageFiles(desk.folder).preview_path(instance_id)) as picture:
-        return np.asarray(picture.convert("L"))
+    return found

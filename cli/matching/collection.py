@@ -34,11 +34,13 @@ class Collection:
     Attributes:
         sources: where they came from. refused: those that take no part.
         embedding: float32 (n, dim), of unit length. code: uint8 (n, bits/8).
+        righting: what was done to each before, as it is stored turned or inverted; empty for others.
     """
 
     sources: tuple[Source, ...]
     embedding: npt.NDArray[np.float32]
     code: npt.NDArray[np.uint8]
+    righting: tuple[str, ...]
     refused: tuple[Refused, ...]
 
     def __len__(self) -> int:
@@ -73,5 +75,6 @@ def encoded(path: Path, encoder: Encoder, settings: Settings, done: Callable[[in
         tuple(image.source for image in kept),
         np.stack([image.embedding for image in kept]),
         np.stack([image.code for image in kept]),
+        tuple(image.righting for image in kept),
         tuple(refused),
     )

@@ -47,6 +47,7 @@ class Matched:
             Pair(
                 self.first.sources[found.first[i]],
                 self.second.sources[found.second[i]],
+                (self.first.righting[found.first[i]], self.second.righting[found.second[i]]),
                 float(found.cosine[i]),
                 int(found.hamming[i]),
                 float(found.probability[i]),

@@ -11,8 +11,9 @@ import numpy as np
 from jinja2 import Environment
 
 from cli.matching.pair import Pair
-from cli.sources import Source, read_image
+from cli.sources import read_image
 from dicom_node.pixels import Limits
+from retrieval.upright import Righting
 
 SIDE = 360
 _QUALITY = 80
@@ -35,9 +36,10 @@ as the images.</p>
 <section>
   <h2>{{ loop.index }}: probability {{ '%.1f'|format(100 * pair.probability) }} %,
   cosine {{ '%.3f'|format(pair.cosine) }}</h2>
-  {% for image in (pair.first, pair.second) %}
-  <figure><img alt="" src="data:image/jpeg;base64,{{ pictures[image.path] }}">
-    <figcaption>{{ image.name }}</figcaption></figure>
+  {% for image, done in ((pair.first, pair.righting[0]), (pair.second, pair.righting[1])) %}
+  <figure><img alt="" src="data:image/jpeg;base64,{{ pictures[image.path, done] }}">
+    <figcaption>{{ image.name }}{% if done %}<br>Not stored the right way: {{ done }} before it was compared, and shown
+    so.{% endif %}</figcaption></figure>
   {% endfor %}
 </section>
 {% endfor %}
@@ -51,14 +53,21 @@ def write_sheet(pairs: Sequence[Pair], limits: Limits, path: Path) -> None:
     Raises:
         InputNotUsable: an image cannot be read any more.
     """
-    pictures = {source.path: _jpeg(source, limits) for pair in pairs for source in (pair.first, pair.second)}
+    shown = {
+        (source.path, done)
+        for pair in pairs
+        for source, done in zip((pair.first, pair.second), pair.righting, strict=True)
+    }
+    pictures = {(path, done): _jpeg(path, done, limits) for path, done in shown}
     page = Environment(autoescape=True).from_string(_PAGE)
     path.write_text(page.render(pairs=pairs, pictures=pictures), encoding="utf-8")
 
 
-def _jpeg(source: Source, limits: Limits) -> str:
-    gray = read_image(source.path, limits).gray
+def _jpeg(path: Path, done: str, limits: Limits) -> str:
+    gray = read_image(path, limits).gray
     scale = SIDE / max(gray.shape)
     small = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else gray
-    coded = cv2.imencode(".jpg", np.rint(255 * small).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
+    stored, righting = np.rint(255 * small).astype(np.uint8), Righting.read(done)
+    upright = stored if righting is None else righting.of(stored)
+    coded = cv2.imencode(".jpg", upright, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
     return base64.b64encode(coded.tobytes()).decode("ascii")

@@ -90,7 +90,7 @@ if (stages.length) {
       const [width, height] = [film.naturalWidth * share, film.naturalHeight * share];
       Object.assign(heat.style, {
         width: `${width}px`, height: `${height}px`,
-        left: `${(film.parentElement.clientWidth - width) / 2}px`, top: `${(film.parentElement.clientHeight - height) / 2}px`,
+        left: `${(film.clientWidth - width) / 2}px`, top: `${(film.clientHeight - height) / 2}px`,
       });
     }
   };
@@ -140,9 +140,7 @@ if (stages.length) {
     rival = null;
     if (!mode || !right) return;
     rival = document.createElement("img");
-    // An image that is stored turned or inverted is shown as it was compared here, too.
-    rival.className = `${right.className} ${mode}`;
-    rival.classList.replace("film", "rival");
+    rival.className = `rival ${mode}`;
     rival.alt = "";
     rival.src = right.src;
     left.append(rival);

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from cli.main import lungprint
 from cli.matching.sheet import write_sheet
@@ -97,13 +101,33 @@ def test_the_sheet_shows_both_images_of_the_best_pairs(films: Films, ward: Path,
     assert page.count("<section>") == 3
 
 
+def test_an_image_that_is_stored_turned_is_said_to_be_and_shown_upright(films: Films, tmp_path: Path) -> None:
+    place = tmp_path / "turned"
+    place.mkdir()
+    with Image.open(films["a1.png"]) as picture:
+        picture.transpose(Image.Transpose.ROTATE_180).save(place / "turned.png")
+    sheet = tmp_path / "pairs.html"
+    _, pairs = match(tmp_path, films["a1.png"], str(place), "--threshold", "-1", "--sheet", str(sheet))
+    assert [(pair["righting_a"], pair["righting_b"]) for pair in pairs] == [("", "turned by 180°")]
+    page = sheet.read_text()
+    assert page.count("turned by 180° before it was compared") == 1
+    left, right = (np.asarray(one, dtype=float) for one in shown_on(page))
+    assert np.abs(left - right).mean() < 3 < 20 < np.abs(left - right[::-1, ::-1]).mean()
+
+
+def shown_on(page: str) -> list[Image.Image]:
+    """The pictures of a sheet."""
+    found = re.findall(r"data:image/jpeg;base64,([^\"]+)", page)
+    return [Image.open(io.BytesIO(base64.b64decode(one))) for one in found]
+
+
 def test_names_cannot_break_the_sheet(films: Films, tmp_path: Path) -> None:
     from cli.matching.pair import Pair
     from cli.sources import Source
     from dicom_node.pixels import Limits
 
     evil = Source("<script>x</script>", Path(films["a1.png"]))
-    write_sheet([Pair(evil, evil, 0.5, 3, 0.5, 1.0)], Limits(max_pixels=10**8), tmp_path / "s.html")
+    write_sheet([Pair(evil, evil, ("", ""), 0.5, 3, 0.5, 1.0)], Limits(max_pixels=10**8), tmp_path / "s.html")
     assert "<script>" not in (tmp_path / "s.html").read_text()
 
 

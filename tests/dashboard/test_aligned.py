@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from archive.database import Database
 from archive.files import ImageFiles
 from config.paths import DataDir
 from dashboard.aligned import Part, draw, read_aligned
@@ -26,15 +28,15 @@ def shown(content: bytes) -> np.ndarray:
 
 
 @pytest.fixture
-def aligned(folder: DataDir, case: Case) -> tuple[Path, Path]:
-    """The rival, which shows the same person as the probe, laid over it: the probe's preview and the workers' file."""
+def aligned(folder: DataDir, case: Case, database: Database) -> Path:
+    """The rival, which shows the same person as the probe, laid over it: the workers' file."""
     files = ImageFiles(folder)
-    assert align_previews(files, case.probe, case.rival) == {"problem": ""}
-    return files.preview_path(case.probe), files.aligned_path(case.probe, case.rival)
+    assert align_previews(database, files, case.probe, case.rival) == {"problem": ""}
+    return files.aligned_path(case.probe, case.rival)
 
 
-def test_both_images_add_up_to_grey_where_they_agree(aligned: tuple[Path, Path]) -> None:
-    found = read_aligned(*aligned)
+def test_both_images_add_up_to_grey_where_they_agree(aligned: Path) -> None:
+    found = read_aligned(aligned)
     assert found.correlation > 0.9
     new, other = (shown(draw(found, part)) for part in (Part.NEW, Part.OTHER))
     middle = (new + other)[64:192, 64:192]
@@ -43,15 +45,12 @@ def test_both_images_add_up_to_grey_where_they_agree(aligned: tuple[Path, Path])
     assert new[..., 2].sum() > new[..., 0].sum() and other[..., 0].sum() > other[..., 2].sum()
 
 
-def test_difference_is_black_where_they_agree_and_coloured_where_not(aligned: tuple[Path, Path]) -> None:
-    preview, target = aligned
-    assert shown(draw(read_aligned(preview, target), Part.DIFFERENCE))[64:192, 64:192].mean() < 25
-    with Image.open(preview) as picture:
-        tones = np.asarray(picture).copy()
-    tones[100:120, 100:120] = 255
-    tones[150:170, 150:170] = 0
-    Image.fromarray(tones).save(preview, "JPEG", quality=95)
-    colours = shown(draw(read_aligned(preview, target), Part.DIFFERENCE))
+def test_difference_is_black_where_they_agree_and_coloured_where_not(aligned: Path) -> None:
+    found = read_aligned(aligned)
+    assert shown(draw(found, Part.DIFFERENCE))[64:192, 64:192].mean() < 25
+    found.new[100:120, 100:120] = 1.0
+    found.new[150:170, 150:170] = 0.0
+    colours = shown(draw(found, Part.DIFFERENCE))
     brighter, darker = colours[105:115, 105:115].mean(axis=(0, 1)), colours[155:165, 155:165].mean(axis=(0, 1))
     assert brighter[2] > brighter[0] + 50
     assert darker[0] > darker[2] + 50
@@ -77,6 +76,15 @@ def test_only_images_of_the_alert_may_be_laid_over(qa: Browser, case: Case, alig
     assert qa.client.get(f"/alerts/{case.alert}/aligned/{case.stranger}/").status_code == 404
     assert qa.client.get(f"/alerts/{case.alert}/aligned/{case.own_prior}/new").status_code == 404
     assert qa.client.get(f"/alerts/9999/aligned/{case.rival}/").status_code == 404
+
+
+def test_a_preview_that_is_newer_is_laid_over_again(qa: Browser, case: Case, folder: DataDir, aligned: Path) -> None:
+    address = f"/alerts/{case.alert}/aligned/{case.rival}/"
+    assert qa.client.get(address).get_json()["problem"] == ""
+    for image in (case.probe, case.rival):
+        os.utime(aligned, ns=(0, ImageFiles(folder).preview_path(image).stat().st_mtime_ns - 1))
+        # No workers run here, so that they were asked is seen from the answer.
+        assert "cannot be reached" in qa.client.get(address).get_json()["problem"]
 
 
 def test_absent_workers_are_told_in_plain_words(qa: Browser, case: Case) -> None:

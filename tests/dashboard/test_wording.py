@@ -8,8 +8,7 @@ import pytest
 
 from archive.models import Alert, Patient
 from archive.states import AlertKind
-from dashboard.wording import dicom_date, headline, meaning, percent, person_name, reasons, righting_class
-from retrieval.upright import RIGHTINGS
+from dashboard.wording import dicom_date, headline, meaning, percent, person_name, reasons
 
 
 @pytest.mark.parametrize(
@@ -42,15 +41,6 @@ def test_names_are_readable(stored: str, shown: str) -> None:
 )
 def test_probability_never_claims_certainty(value: float, shown: str) -> None:
     assert percent(value).replace("\u00a0", " ") == shown
-
-
-def test_an_image_is_shown_as_it_was_put_right() -> None:
-    shown = {str(one): set(righting_class(str(one)).split()) for one in RIGHTINGS}
-    assert len({frozenset(classes) for classes in shown.values()}) == len(RIGHTINGS)
-    for one in RIGHTINGS:
-        assert ("inverted" in shown[str(one)]) == one.inverted
-    assert shown["turned by 90° to the left"] == {"turned-left"}
-    assert righting_class("") == ""
 
 
 def test_dates_are_readable_and_odd_ones_are_left() -> None:

@@ -187,7 +187,7 @@ def test_an_image_that_is_stored_turned_or_inverted_is_shown_as_it_was_compared(
             session.get_one(Instance, case.rival).righting = done
         page.goto(f"{site}/alerts/{case.alert}")
         page.reload()
-        expect(page.locator('[data-side="right"] .film')).to_have_js_property("naturalWidth", stored.width)
+        expect(page.locator('[data-side="right"] .film')).to_have_js_property("naturalWidth", upright.width)
         expect(page.locator(".righting")).to_have_count(1 if done else 0)
         # The picture without the ground beside it, which differs where it is inverted.
         return _seen(page, "right")[:, 20:44]
@@ -202,9 +202,6 @@ def test_an_image_that_is_stored_turned_or_inverted_is_shown_as_it_was_compared(
         seen = shown(stored, done)
         assert np.corrcoef(plain.ravel(), seen.ravel())[0, 1] > 0.98, done
         expect(page.locator('[data-side="right"] .righting')).to_contain_text(f"{done} before it was compared")
-    page.keyboard.press("b")
-    expect(page.locator(".rival")).to_have_class("rival inverted blink")
-    page.keyboard.press("b")
 
 
 def _seen(page: Page, side: str) -> np.ndarray:

@@ -6,15 +6,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from archive.database import Database
 from archive.files import ImageFiles
 from retrieval.phantom import random_exam, random_person, render
+from retrieval.upright import RIGHTINGS, Righting
+from tests.filed import file_image
 from workers.align import align_previews
 
 
-def keep_preview(files: ImageFiles, number: int, tones: np.ndarray) -> None:
+def keep_preview(database: Database, files: ImageFiles, tones: np.ndarray, done: str = "") -> int:
+    """The id of an image with this preview, to which something was `done` before it was compared."""
+    with database.write() as session:
+        image = file_image(session, "P1")
+        image.righting, number = done, image.id
     path = files.preview_path(number)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(tones).save(path, "JPEG", quality=92)
+    return number
 
 
 @pytest.fixture(scope="module")
@@ -26,23 +34,39 @@ def exams() -> list[np.ndarray]:
 
 
 def test_the_result_has_the_size_of_the_first_and_says_how_well_it_fits(
-    files: ImageFiles, exams: list[np.ndarray]
+    database: Database, files: ImageFiles, exams: list[np.ndarray]
 ) -> None:
-    for number, tones in enumerate(exams, start=1):
-        keep_preview(files, number, tones)
+    first, second = (keep_preview(database, files, tones) for tones in exams)
     for _ in range(2):
-        assert align_previews(files, 1, 2) == {"problem": ""}
-    with Image.open(files.aligned_path(1, 2)) as found:
-        assert (found.size, found.mode) == ((288, 288), "LA")
+        assert align_previews(database, files, first, second) == {"problem": ""}
+    with Image.open(files.aligned_path(first, second)) as found:
+        assert (found.size, found.mode) == ((288, 288), "RGB")
         assert 0.1 < float(found.info["correlation"]) <= 1
-    assert [path.suffix for path in files.preview_path(1).parent.iterdir()].count(".part") == 0
+    assert [path.suffix for path in files.preview_path(first).parent.iterdir()].count(".part") == 0
 
 
-def test_images_that_do_not_fit_leave_a_reason_and_no_file(files: ImageFiles, exams: list[np.ndarray]) -> None:
-    keep_preview(files, 1, exams[0])
-    keep_preview(files, 2, np.random.default_rng(0).integers(0, 256, (320, 320), dtype=np.uint8))
-    keep_preview(files, 3, np.full((320, 320), 90, np.uint8))
-    assert "too different" in align_previews(files, 1, 2)["problem"]
-    assert "contrast" in align_previews(files, 1, 3)["problem"]
-    assert "no preview" in align_previews(files, 1, 4)["problem"]
-    assert not any(files.aligned_path(1, number).exists() for number in (2, 3, 4))
+@pytest.mark.parametrize("righting", RIGHTINGS, ids=str)
+def test_an_image_that_is_stored_the_wrong_way_is_put_right_before(
+    database: Database, files: ImageFiles, exams: list[np.ndarray], righting: Righting
+) -> None:
+    tones = 255 - exams[1] if righting.inverted else exams[1]
+    first = keep_preview(database, files, exams[0])
+    wrong = keep_preview(database, files, np.rot90(tones, -righting.quarter_turns), str(righting))
+    right = keep_preview(database, files, exams[1])
+    for number in (right, wrong):
+        assert align_previews(database, files, first, number) == {"problem": ""}
+    shown, expected = (np.asarray(Image.open(files.aligned_path(first, one)), dtype=int) for one in (wrong, right))
+    assert np.abs(shown[..., 1] - expected[..., 1]).mean() < 3
+
+
+def test_images_that_do_not_fit_leave_a_reason_and_no_file(
+    database: Database, files: ImageFiles, exams: list[np.ndarray]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (320, 320), dtype=np.uint8)
+    first, *others = (
+        keep_preview(database, files, one) for one in (exams[0], noise, np.full((320, 320), 90, np.uint8))
+    )
+    problems = [align_previews(database, files, first, other)["problem"] for other in (*others, 99)]
+    for problem, said in zip(problems, ("too different", "contrast", "no preview"), strict=True):
+        assert said in problem
+    assert not any(files.aligned_path(first, other).exists() for other in (*others, 99))
