@@ -31,7 +31,7 @@ from retrieval.evaluation.encodings import encode_all
 from retrieval.evaluation.pairs import fair_pairs, numbered
 from retrieval.evaluation.search import search
 from retrieval.evaluation.verification import RankedPairs
-from retrieval.networks.atlas import Atlas, laid, structure
+from retrieval.networks.atlas import Atlas, as_matrices, laid, structure
 from retrieval.networks.input import network_input
 from retrieval.runtime import computes_bfloat16, place_of
 from retrieval.training.kinds import kind_of
@@ -165,12 +165,7 @@ def _poses(atlas: Atlas, images: npt.NDArray[np.uint8]) -> Tensor:
 
 def _matrices(poses: Tensor) -> Tensor:
     """Poses (n, 5) as homogeneous matrices (n, 3, 3)."""
-    across, down, angle = poses[:, 0].exp(), poses[:, 1].exp(), poses[:, 2]
-    found = torch.eye(3).repeat(len(poses), 1, 1)
-    found[:, 0, 0], found[:, 0, 1] = across * angle.cos(), -down * angle.sin()
-    found[:, 1, 0], found[:, 1, 1] = across * angle.sin(), down * angle.cos()
-    found[:, :2, 2] = poses[:, 3:]
-    return found
+    return torch.cat([as_matrices(poses), torch.tensor([0.0, 0.0, 1.0]).expand(len(poses), 1, 3)], dim=1)
 
 
 def _matched(rows: Sequence[ImageRow], still: Encodings, moved: Encodings) -> dict[str, tuple[float, float, float]]:

@@ -176,7 +176,7 @@ class _View(NamedTuple):
 
     def change(self, poses: Tensor, across: Tensor, down: Tensor) -> Tensor:
         """How each pixel changes with each parameter (n, 5, side²), from the image's slopes (n, side²)."""
-        (xx, xy), (yx, yy) = _matrix(poses)
+        (xx, xy), (yx, yy) = _scale_and_turn(poses)
         return torch.stack(
             [
                 (across * xx + down * yx) * self.x,
@@ -189,11 +189,16 @@ class _View(NamedTuple):
         )
 
 
+def as_matrices(poses: Tensor) -> Tensor:
+    """Poses (n, 5) as matrices (n, 2, 3): positions (x, y, 1) of the image that is laid to those of the given one."""
+    (xx, xy), (yx, yy) = _scale_and_turn(poses)
+    rows = [torch.cat([xx, xy, poses[:, 3:4]], dim=1), torch.cat([yx, yy, poses[:, 4:5]], dim=1)]
+    return torch.stack(rows, dim=1)
+
+
 def laid(images: Tensor, poses: Tensor, beyond: str = "zeros") -> Tensor:
     """Resample images float32 (n, c, h, w) as poses (n, 5) say; `beyond` their edges 0, or `border`."""
-    (xx, xy), (yx, yy) = _matrix(poses)
-    rows = [torch.cat([xx, xy, poses[:, 3:4]], dim=1), torch.cat([yx, yy, poses[:, 4:5]], dim=1)]
-    grid = functional.affine_grid(torch.stack(rows, dim=1), list(images.shape), align_corners=False)
+    grid = functional.affine_grid(as_matrices(poses), list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, padding_mode=beyond, align_corners=False)
 
 
@@ -237,8 +242,8 @@ def _slopes(images: Tensor) -> tuple[Tensor, Tensor]:
     return across, down
 
 
-def _matrix(poses: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Scale and turn of poses (n, 5), entries (n, 1)."""
+def _scale_and_turn(poses: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """The linear part of poses (n, 5): the rows of a matrix 2 x 2, each entry (n, 1)."""
     across, down, angle = poses[:, 0:1].exp(), poses[:, 1:2].exp(), poses[:, 2:3]
     cos, sin = angle.cos(), angle.sin()
     return (across * cos, -down * sin), (across * sin, down * cos)
