@@ -82,6 +82,9 @@ def command(
         encoded = encode_file(Source(str(file), file), load_encoder(system.settings), system.settings)
         if encoded.unsuitable:
             raise InputNotUsable(f"{file} cannot be compared: {encoded.unsuitable}.")
+        if encoded.righting:
+            told = f"{file} was {encoded.righting} before it was compared, as it is not stored the right way."
+            click.echo(f"lungprint: {told}", err=True)
         wanted = {
             "embedding": base64.b64encode(encoded.embedding.astype("<f4").tobytes()).decode(),
             "code": base64.b64encode(encoded.code.tobytes()).decode(),

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from archive.overlays import CORRELATION, MADE_FROM
+
 # The two add up to white, and people who see few colours tell them apart too.
 BLUE = np.array([0.0, 0.6, 1.0])
 ORANGE = 1.0 - BLUE
@@ -34,13 +36,14 @@ class Aligned:
 
     Attributes:
         new, other: float64 (H, W), grey tones in [0, 1]. covered: bool (H, W), where the other image has pixels.
-        correlation: of fine structure, in [-1, 1].
+        correlation: of fine structure, in [-1, 1]. made_from: see `archive.overlays`.
     """
 
     new: NDArray[np.float64]
     other: NDArray[np.float64]
     covered: NDArray[np.bool_]
     correlation: float
+    made_from: str
 
 
 def read_aligned(aligned: Path) -> Aligned:
@@ -51,7 +54,10 @@ def read_aligned(aligned: Path) -> Aligned:
     """
     with Image.open(aligned) as picture:
         new, other, covered = (np.asarray(band) for band in picture.split())
-        return Aligned(new / 255.0, other / 255.0, covered > 0, float(picture.info.get("correlation", "")))
+        said = picture.info
+    return Aligned(
+        new / 255.0, other / 255.0, covered > 0, float(said.get(CORRELATION, "")), str(said.get(MADE_FROM, ""))
+    )
 
 
 def draw(found: Aligned, part: Part) -> bytes:

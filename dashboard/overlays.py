@@ -10,11 +10,12 @@ from flask.typing import ResponseReturnValue
 from archive.audit import AuditAction
 from archive.files import ImageFiles
 from archive.models import Instance
+from archive.overlays import made_from
 from archive.review import alert_detail
 from archive.states import Role
 from dashboard.access import open_to
 from dashboard.alerts import right_choices
-from dashboard.aligned import Part, draw, read_aligned
+from dashboard.aligned import Aligned, Part, draw, read_aligned
 from dashboard.asking import WorkersSilent
 from dashboard.images import picture_of, with_preview
 from dashboard.seen import note, of_image
@@ -31,15 +32,16 @@ PREVIEW_WAIT_SECONDS = 6.0
 def state(alert_id: int, instance_id: int) -> ResponseReturnValue:
     """Lay the image over the new one if nobody has yet; JSON: addresses of the pictures and a caption, or a problem."""
     first, second = _images(alert_id, instance_id)
-    target = ImageFiles(services().folder).aligned_path(first.id, second.id)
-    problem = "" if _is_fresh(target, first, second) else _align(first, second)
-    if problem or not target.exists():
+    problem, found = "", _aligned(first, second)
+    if found is None:
+        problem, found = _align(first, second), _aligned(first, second)
+    if problem or found is None:
         return jsonify(problem=problem or "The aligned image is gone; try again.")
     pictures = {
         str(part): url_for("overlays.picture", alert_id=alert_id, instance_id=instance_id, part=str(part))
         for part in Part
     }
-    return jsonify(problem="", caption=aligned_caption(read_aligned(target).correlation), pictures=pictures)
+    return jsonify(problem="", caption=aligned_caption(found.correlation), pictures=pictures)
 
 
 @blueprint.get("/<part>")
@@ -49,11 +51,9 @@ def picture(alert_id: int, instance_id: int, part: str) -> ResponseReturnValue:
     if part not in set(Part):
         abort(404)
     first, second = _images(alert_id, instance_id)
-    target = ImageFiles(services().folder).aligned_path(first.id, second.id)
-    if not target.exists():
-        abort(404)
+    found = _aligned(first, second) or abort(404)
     note(*(of_image(image, AuditAction.ALIGNMENT_VIEWED) for image in (first, second)))
-    return picture_of(draw(read_aligned(target), Part(part)), "image/jpeg")
+    return picture_of(draw(found, Part(part)), "image/jpeg")
 
 
 def _images(alert_id: int, instance_id: int) -> tuple[Instance, Instance]:
@@ -63,12 +63,14 @@ def _images(alert_id: int, instance_id: int) -> tuple[Instance, Instance]:
     return detail.alert.instance, right_choices(detail).get(instance_id) or abort(404)
 
 
-def _is_fresh(target: Path, *images: Instance) -> bool:
-    """Whether the file was made from both previews as they are: an image that is corrected gets another one."""
-    previews = [ImageFiles(services().folder).preview_path(image.id) for image in images]
-    if not all(path.exists() for path in (target, *previews)):
-        return False
-    return target.stat().st_mtime_ns >= max(path.stat().st_mtime_ns for path in previews)
+def _aligned(first: Instance, second: Instance) -> Aligned | None:
+    """The second image laid over the first, if it was made from both as they are now."""
+    files = ImageFiles(services().folder)
+    try:
+        found = read_aligned(files.aligned_path(first.id, second.id))
+        return found if found.made_from == made_from(files, first, second) else None
+    except FileNotFoundError:
+        return None
 
 
 def _align(first: Instance, second: Instance) -> str:

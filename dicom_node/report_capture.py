@@ -43,7 +43,12 @@ def side_by_side(subject: Subject, left: Grey, right: Grey, done: tuple[str, str
     image.ConversionType = "WSD"
     image.ImageType = ["DERIVED", "SECONDARY"]
     image.SeriesDescription = "Identity check, side by side"
-    image.DerivationDescription = "Two radiographs side by side, reduced to 8 bits"
+    image.DerivationDescription = "; ".join(
+        [
+            "Two radiographs side by side, reduced to 8 bits",
+            *(f"the {side} one {_in_ascii(what)}" for side, what in zip(("left", "right"), done, strict=True) if what),
+        ]
+    )
     sources = [subject.image] if subject.other is None else [subject.image, subject.other]
     image.SourceImageSequence = Sequence([_reference(source) for source in sources])
     burned_in = {str(source.get("BurnedInAnnotation", "")) for source in sources}
@@ -65,14 +70,18 @@ def compose(subject: Subject, left: Grey, right: Grey, done: tuple[str, str] = (
     )
     other = "Earlier image of this patient" if subject.same_label else "Image filed under another Patient ID"
     for column, (caption, picture) in enumerate((("Image of this study", left), (other, right))):
-        # The font has no degree sign.
-        said = f"{caption}, {done[column].replace('°', ' degrees')}" if done[column] else caption
+        said = f"{caption}, {_in_ascii(done[column])}" if done[column] else caption
         _write(canvas, said, column * SIDE, LINE, SIDE)
         fitted = _fit(picture)
         top = 2 * LINE + (SIDE - fitted.shape[0]) // 2
         start = column * SIDE + (SIDE - fitted.shape[1]) // 2
         canvas[top : top + fitted.shape[0], start : start + fitted.shape[1]] = fitted
     return canvas
+
+
+def _in_ascii(done: str) -> str:
+    """Neither the font nor a header without a character set of its own has a degree sign."""
+    return done.replace("°", " degrees")
 
 
 def _fit(picture: Grey) -> Grey:

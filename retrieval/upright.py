@@ -43,6 +43,12 @@ class Righting:
         return " and ".join(word for word in (_TURNS[self.quarter_turns], "inverted" * self.inverted) if word)
 
 
+def put_right(image: Pixels, words: str) -> Pixels:
+    """An image uint8 (h, w) after what `str` of a `Righting` said; as it is for no words."""
+    righting = Righting.read(words)
+    return image if righting is None else righting.of(image)
+
+
 RIGHTINGS = tuple(
     Righting(turns, inverted) for inverted in (False, True) for turns in range(len(_TURNS)) if turns or inverted
 )

@@ -38,9 +38,9 @@ def dcmtk(tool: str) -> str:
 
 
 @contextmanager
-def storescp(folder: Path, *options: str, port: int = 0) -> Iterator[int]:
+def storescp(folder: Path, *options: str) -> Iterator[int]:
     """DCMTK's `storescp` that keeps what it gets in a folder; gives its port."""
-    port = port or free_port()
+    port = free_port()
     folder.mkdir(exist_ok=True)
     command = [dcmtk("storescp"), "--output-directory", str(folder), "+B", *options, str(port)]
     log = folder.parent / f"{folder.name}.log"
@@ -114,8 +114,7 @@ def orthanc(folder: Path, **options: Any) -> Iterator[Orthanc]:
             wait_for_server(process, lambda: _answers(running), log)
             yield running
         finally:
-            process.terminate()
-            process.wait(30)
+            process.kill()
 
 
 def wait_for_server(process: subprocess.Popen[bytes], is_ready: Callable[[], bool], log: Path) -> None:

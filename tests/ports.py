@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import socket
 from pathlib import Path
@@ -13,23 +12,26 @@ _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def _candidates() -> list[int]:
-    """Ports in an order of this process's own, without those that the system hands out to connections by itself."""
+    """Ports in an order of this process's own, without those that the system hands out to connections by itself.
+
+    Where it hands out all of them, all of them.
+    """
     low, high = (int(part) for part in _EPHEMERAL.read_text().split()) if _EPHEMERAL.exists() else (49_152, 65_535)
     every = range(FIRST, 65_536)
     ours = [port for port in every if not low <= port <= high] or list(every)
-    # Of its own even where a test has seeded the common generator, so that two runs side by side do not meet.
+    # Of its own even where a test has seeded the common generator, so that two runs side by side hardly ever meet.
     random.SystemRandom().shuffle(ours)
     return ours
 
 
-_ports = itertools.cycle(_candidates())
+_ports = iter(_candidates())
 
 
 def free_port() -> int:
     """A TCP port that nobody uses now, on any address of this machine.
 
-    Between this call and the server's start it stays free: no port is given twice by a process, and none is one that
-    the system may give to a connection meanwhile, as `bind` to port 0 would.
+    No port is given twice by a process, and none is one that the system may give to a connection before the server
+    has started, as `bind` to port 0 would.
     """
     return next(port for port in _ports if _is_free(port))
 

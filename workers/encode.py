@@ -255,6 +255,8 @@ class BatchEncoder:
         return instance is not None and instance.file_digest == file_digest
 
     def _record_unreadable(self, session: Session, instance_id: int, outcome: Unreadable) -> None:
+        # What is there, if anything, shows the bytes that this image had before it was corrected.
+        self._files.preview_path(instance_id).unlink(missing_ok=True)
         if not (outcome.for_good and progress.mark_unsuitable(session, instance_id, outcome.reason)):
             state = progress.record_failure(session, instance_id, outcome.reason, self._settings.workers)
             logger.warning("image %d was not decoded and is now %s: %s", instance_id, state, outcome.reason)

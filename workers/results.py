@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pynetdicom.presentation import build_context
@@ -19,7 +21,7 @@ from dicom_node.discretion import keep_values_private
 from dicom_node.report_subject import Label, Subject, read_image_header
 from dicom_node.sender import SUCCESS
 from workers.delivery import Desk, NotDelivered
-from workers.previews import Preview, upright_preview
+from workers.previews import upright_preview
 
 SYSTEM = "(system)"
 
@@ -48,8 +50,10 @@ def deliver_capture(desk: Desk, messages: Sequence[Message]) -> None:
         other = _other_instance(alert)
         if subject.other is None or other is None:
             return None
-        left, right = (_preview(desk, number) for number in (alert.instance_pk, other))
-        return side_by_side(subject, left.tones, right.tones, (left.done, right.done))
+        with desk.database.read() as session:
+            images = [session.get_one(Instance, number) for number in (alert.instance_pk, other)]
+        left, right = (_preview(desk, image) for image in images)
+        return side_by_side(subject, left, right, (images[0].righting, images[1].righting))
 
     for message in messages:
         _deliver(desk, message, make)
@@ -136,9 +140,9 @@ def _store(desk: Desk, peer: str, made: Dataset) -> None:
         raise NotDelivered(f"{peer} answered with status 0x{status:04X}")
 
 
-def _preview(desk: Desk, instance_id: int) -> Preview:
-    is_there = desk.make_preview(instance_id)
-    found = upright_preview(desk.database, ImageFiles(desk.folder), instance_id) if is_there else None
+def _preview(desk: Desk, image: Instance) -> NDArray[np.uint8]:
+    is_there = desk.make_preview(image.id)
+    found = upright_preview(ImageFiles(desk.folder), image) if is_there else None
     if found is None:
-        raise NotDelivered(f"image {instance_id} has no preview")
+        raise NotDelivered(f"image {image.id} has no preview")
     return found

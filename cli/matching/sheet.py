@@ -13,7 +13,7 @@ from jinja2 import Environment
 from cli.matching.pair import Pair
 from cli.sources import read_image
 from dicom_node.pixels import Limits
-from retrieval.upright import Righting
+from retrieval.upright import put_right
 
 SIDE = 360
 _QUALITY = 80
@@ -37,7 +37,7 @@ as the images.</p>
   <h2>{{ loop.index }}: probability {{ '%.1f'|format(100 * pair.probability) }} %,
   cosine {{ '%.3f'|format(pair.cosine) }}</h2>
   {% for image, done in ((pair.first, pair.righting[0]), (pair.second, pair.righting[1])) %}
-  <figure><img alt="" src="data:image/jpeg;base64,{{ pictures[image.path, done] }}">
+  <figure><img alt="" src="data:image/jpeg;base64,{{ pictures[image.path] }}">
     <figcaption>{{ image.name }}{% if done %}<br>Not stored the right way: {{ done }} before it was compared, and shown
     so.{% endif %}</figcaption></figure>
   {% endfor %}
@@ -54,11 +54,11 @@ def write_sheet(pairs: Sequence[Pair], limits: Limits, path: Path) -> None:
         InputNotUsable: an image cannot be read any more.
     """
     shown = {
-        (source.path, done)
+        source.path: done
         for pair in pairs
         for source, done in zip((pair.first, pair.second), pair.righting, strict=True)
     }
-    pictures = {(path, done): _jpeg(path, done, limits) for path, done in shown}
+    pictures = {path: _jpeg(path, done, limits) for path, done in shown.items()}
     page = Environment(autoescape=True).from_string(_PAGE)
     path.write_text(page.render(pairs=pairs, pictures=pictures), encoding="utf-8")
 
@@ -67,7 +67,6 @@ def _jpeg(path: Path, done: str, limits: Limits) -> str:
     gray = read_image(path, limits).gray
     scale = SIDE / max(gray.shape)
     small = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else gray
-    stored, righting = np.rint(255 * small).astype(np.uint8), Righting.read(done)
-    upright = stored if righting is None else righting.of(stored)
+    upright = put_right(np.rint(255 * small).astype(np.uint8), done)
     coded = cv2.imencode(".jpg", upright, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
     return base64.b64encode(coded.tobytes()).decode("ascii")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from archive.database import Database, open_database
 from archive.models import Patient
@@ -67,6 +68,16 @@ def test_the_same_image_is_the_most_similar(system: RunningSystem, films: Films)
     assert found[0]["patient_id"] == "A"
     assert found[0]["cosine"] > 0.98
     assert found[0]["probability"] > 0.9
+
+
+def test_an_image_that_is_stored_upside_down_is_said_to_be(system: RunningSystem, films: Films, tmp_path: Path) -> None:
+    turned = tmp_path / "turned.png"
+    with Image.open(films["a1.png"]) as picture:
+        picture.rotate(180).save(turned)
+    for file, told in ((films["a1.png"], False), (str(turned), True)):
+        done = CliRunner().invoke(command, [file, "-k", "1", "--json", "--data-dir", str(system.root)])
+        assert ("was turned by 180° before it was compared" in done.stderr) == told
+        assert json.loads(done.stdout)[0]["patient_id"] == "A"
 
 
 @pytest.fixture

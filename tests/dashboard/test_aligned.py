@@ -13,6 +13,7 @@ from PIL import Image
 
 from archive.database import Database
 from archive.files import ImageFiles
+from archive.models import Instance
 from config.paths import DataDir
 from dashboard.aligned import Part, draw, read_aligned
 from tests.dashboard.conftest import Browser
@@ -78,13 +79,26 @@ def test_only_images_of_the_alert_may_be_laid_over(qa: Browser, case: Case, alig
     assert qa.client.get(f"/alerts/9999/aligned/{case.rival}/").status_code == 404
 
 
-def test_a_preview_that_is_newer_is_laid_over_again(qa: Browser, case: Case, folder: DataDir, aligned: Path) -> None:
-    address = f"/alerts/{case.alert}/aligned/{case.rival}/"
+@pytest.mark.parametrize("which", ["probe", "rival"])
+@pytest.mark.parametrize("change", ["another preview", "put right", "no preview"])
+def test_what_was_made_from_other_pictures_is_not_shown(
+    qa: Browser, case: Case, database: Database, folder: DataDir, aligned: Path, change: str, which: str
+) -> None:
+    address, image = f"/alerts/{case.alert}/aligned/{case.rival}/", getattr(case, which)
     assert qa.client.get(address).get_json()["problem"] == ""
-    for image in (case.probe, case.rival):
-        os.utime(aligned, ns=(0, ImageFiles(folder).preview_path(image).stat().st_mtime_ns - 1))
-        # No workers run here, so that they were asked is seen from the answer.
-        assert "cannot be reached" in qa.client.get(address).get_json()["problem"]
+    preview = ImageFiles(folder).preview_path(image)
+    if change == "another preview":
+        # As one that is written while the workers are at it: older than what they write.
+        os.utime(preview, ns=(0, preview.stat().st_mtime_ns - 1))
+    elif change == "no preview":
+        preview.unlink()
+    else:
+        with database.write() as session:
+            session.get_one(Instance, image).righting = "turned by 180°"
+    # No workers run here that could make it anew.
+    assert qa.client.get(address).get_json()["problem"]
+    assert qa.client.get(f"{address}new").status_code == 404
+    assert aligned.exists()
 
 
 def test_absent_workers_are_told_in_plain_words(qa: Browser, case: Case) -> None:

@@ -36,7 +36,7 @@ def dcmqrscp(folder: Path, images: Sequence[Dataset], destination: int) -> Itera
             wait_for_server(server, lambda: _echo(port), log)
             yield port
         finally:
-            server.terminate()
+            server.kill()
 
 
 @contextmanager

@@ -48,8 +48,8 @@ def seconds_of(wait: float, connection: ImageSocket) -> tuple[bool, float]:
 def test_who_waits_for_the_peer_is_woken_by_the_bell_once(ends: tuple[ImageSocket, socket.socket]) -> None:
     connection, peer = ends
     threading.Timer(0.2, connection.ring).start()
-    something, seconds = seconds_of(10, connection)
-    assert not something and 0.1 < seconds < 5
+    something, seconds = seconds_of(60, connection)
+    assert not something and 0.1 < seconds < 50
     something, seconds = seconds_of(0.3, connection)
     assert not something and seconds > 0.2, "the bell rang once"
     connection.ring()

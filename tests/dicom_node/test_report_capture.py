@@ -42,6 +42,13 @@ def test_the_caption_says_what_was_done_to_an_image(tmp_path: Path) -> None:
     assert changed.min() > SIDE and (plain != said).any(axis=1).nonzero()[0].max() < 2 * LINE
 
 
+def test_the_header_says_what_was_done_to_an_image(tmp_path: Path) -> None:
+    made = side_by_side(subject(tmp_path), LEFT, RIGHT, ("", "turned by 180° and inverted"))
+    assert str(made.DerivationDescription).endswith("; the right one turned by 180 degrees and inverted")
+    made.save_as(tmp_path / "capture.dcm", enforce_file_format=True)
+    assert dciodvfy(tmp_path / "capture.dcm") == []
+
+
 @pytest.mark.parametrize("side", [0, 1])
 def test_no_caption_runs_into_the_other_one(tmp_path: Path, side: int) -> None:
     longest = "turned by 90° to the right and inverted"

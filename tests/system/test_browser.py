@@ -204,6 +204,35 @@ def test_an_image_that_is_stored_turned_or_inverted_is_shown_as_it_was_compared(
         expect(page.locator('[data-side="right"] .righting')).to_contain_text(f"{done} before it was compared")
 
 
+def test_attention_and_blink_fit_an_image_that_is_stored_on_its_side(
+    page: Page, site: str, case: Case, database: Database, folder: DataDir
+) -> None:
+    for number in (case.probe, case.rival):
+        preview = ImageFiles(folder).preview_path(number)
+        with Image.open(preview) as picture:
+            upright = picture.convert("L").resize((SIDE, SIDE * 5 // 4))
+        upright.rotate(-90, expand=True).save(preview, "JPEG", quality=98)
+        with database.write() as session:
+            session.get_one(Instance, number).righting = "turned by 90° to the left"
+    sign_in(page, site, "qa")
+    page.goto(f"{site}/alerts/{case.alert}")
+    page.wait_for_load_state("networkidle")
+    page.keyboard.press("a")
+    heat = page.locator('[data-side="left"] .heat')
+    expect(heat).to_be_visible()
+    box, film = heat.bounding_box(), page.locator('[data-side="left"] .film').bounding_box()
+    assert box is not None and film is not None
+    assert box["height"] == pytest.approx(film["height"], abs=1)
+    assert box["width"] == pytest.approx(0.8 * film["height"], abs=1)
+    assert box["x"] - film["x"] == pytest.approx((film["width"] - box["width"]) / 2, abs=1)
+    page.keyboard.press("a")
+    expect(heat).to_be_hidden()
+    # The rival is the same picture, so the difference of both is black.
+    page.keyboard.press("d")
+    expect(page.locator(".rival")).to_have_js_property("naturalWidth", SIDE)
+    assert _seen(page, "left").mean() < 2 < _seen(page, "right").mean()
+
+
 def _seen(page: Page, side: str) -> np.ndarray:
     """What a person sees of the film on a side, grey float (64, 64)."""
     shot = page.locator(f'[data-side="{side}"] .stage').screenshot()

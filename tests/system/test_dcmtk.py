@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import threading
 import time
@@ -27,8 +26,7 @@ from archive.files import ImageFiles
 from archive.models import Instance, Quarantined
 from config.settings import load_settings
 from tests.listening import ListenerProcess, dataset_bytes, radiograph, save
-
-pytestmark = pytest.mark.skipif(shutil.which("dcmsend") is None, reason="DCMTK is not installed")
+from tests.peers import dcmtk
 
 IMAGES = 500
 # dcmsend proposes explicit little endian first for every uncompressed file, and converts the others to it.
@@ -60,7 +58,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([program, *arguments], capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run([dcmtk(program), *arguments], capture_output=True, text=True, check=False, timeout=300)
 
 
 def peer(listener: ListenerProcess, called: str = "LUNGPRINT") -> list[str]:
@@ -185,7 +183,7 @@ def test_no_acknowledged_image_is_lost_when_the_listener_is_killed(images: Path,
     for kill_after in (0.7, 1.5, 2.5, None):
         options = ["-d", "-dn", "+sd", "+r"]
         with subprocess.Popen(
-            ["dcmsend", *options, *peer(listener), str(images)], stderr=subprocess.PIPE, text=True
+            [dcmtk("dcmsend"), *options, *peer(listener), str(images)], stderr=subprocess.PIPE, text=True
         ) as dcmsend:
             if kill_after is not None:
                 time.sleep(kill_after)

@@ -8,6 +8,8 @@ from PIL import Image
 
 from archive.database import Database
 from archive.files import ImageFiles
+from archive.models import Instance
+from retrieval.alignment import Alignment, align
 from retrieval.phantom import random_exam, random_person, render
 from retrieval.upright import RIGHTINGS, Righting
 from tests.filed import file_image
@@ -57,6 +59,22 @@ def test_an_image_that_is_stored_the_wrong_way_is_put_right_before(
         assert align_previews(database, files, first, number) == {"problem": ""}
     shown, expected = (np.asarray(Image.open(files.aligned_path(first, one)), dtype=int) for one in (wrong, right))
     assert np.abs(shown[..., 1] - expected[..., 1]).mean() < 3
+
+
+def test_nothing_stays_of_an_image_that_is_purged_meanwhile(
+    database: Database, files: ImageFiles, exams: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (keep_preview(database, files, tones) for tones in exams)
+
+    def purge(below: np.ndarray, above: np.ndarray) -> Alignment:
+        with database.write() as session:
+            session.delete(session.get_one(Instance, second))
+        files.remove_previews([second])
+        return align(below, above)
+
+    monkeypatch.setattr("workers.align.align", purge)
+    assert "no preview" in align_previews(database, files, first, second)["problem"]
+    assert not files.aligned_path(first, second).exists()
 
 
 def test_images_that_do_not_fit_leave_a_reason_and_no_file(

@@ -146,11 +146,16 @@ def test_a_correction_that_comes_meanwhile_is_encoded_instead(
     assert desk.image(instance_id).pixel_sha256 == desk.image(fresh).pixel_sha256
 
 
-def test_one_bad_image_does_not_hold_up_its_batch(desk: Desk, add_image: AddImage) -> None:
+def test_one_bad_image_does_not_hold_up_its_batch(desk: Desk, files: ImageFiles, add_image: AddImage) -> None:
     good, side, empty, broken = (
         add_image(content) for content in (film(1), film(2, View.LL), noise(), film(3)[:-1000])
     )
+    # Of what the image was before it was corrected.
+    earlier = files.preview_path(broken)
+    earlier.parent.mkdir(parents=True, exist_ok=True)
+    earlier.write_bytes(b"another picture")
     desk.encoder.run([good, side, empty, broken])
+    assert not earlier.exists()
     assert desk.to_match == [good]
     for instance_id, reason in ((side, "lateral"), (empty, ""), (broken, "shorter than the header says")):
         image = desk.image(instance_id)

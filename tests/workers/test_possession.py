@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from config.paths import DataDir
+from tests.ports import free_port
 from workers import possession
 from workers.possession import AlreadyRunning, PortInUse, SystemFile, chosen_port, end_leftovers, system_file
 
@@ -70,10 +71,10 @@ def test_the_system_file_says_what_other_commands_need(folder: DataDir) -> None:
 
 def test_a_taken_port_is_one_plain_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(possession, "PORT_SECONDS", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        with pytest.raises(PortInUse, match=f"Port {port} for the DICOM listener is used .* --dicom-port"):
-            chosen_port("127.0.0.1", port, "DICOM listener", "--dicom-port")
+    port = free_port()
+    said = f"Port {port} for the DICOM listener is used .* --dicom-port"
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(PortInUse, match=said):
+        chosen_port("127.0.0.1", port, "DICOM listener", "--dicom-port")
     assert chosen_port("127.0.0.1", port, "DICOM listener", "--dicom-port") == port
 
 
