@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 from collections.abc import Collection, Iterator
@@ -13,6 +14,8 @@ from blake3 import blake3
 
 from config.errors import LungprintError
 from config.paths import DataDir
+
+logger = logging.getLogger(__name__)
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -76,6 +79,16 @@ class ImageFiles:
         for path in self._folder.previews.glob("*/*") if wanted else ():
             if wanted.intersection(path.stem.split("-")):
                 path.unlink(missing_ok=True)
+
+    def drop_preview(self, instance_id: int) -> None:
+        """Remove a preview that shows what its image is not, or not any more; it is made again when somebody wants it.
+
+        One that cannot be removed is logged, as nothing else may wait for a picture for people.
+        """
+        try:
+            self.preview_path(instance_id).unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("the preview of image %d cannot be removed: %s", instance_id, error.strerror)
 
     @contextlib.contextmanager
     def _locked(self, how: int) -> Iterator[None]:

@@ -36,7 +36,8 @@ class Aligned:
 
     Attributes:
         new, other: float64 (H, W), grey tones in [0, 1]. covered: bool (H, W), where the other image has pixels.
-        correlation: of fine structure, in [-1, 1]. made_from: see `archive.overlays`.
+        correlation: of fine structure, in [-1, 1].
+        made_from: see `archive.overlays`; empty where the file does not say.
     """
 
     new: NDArray[np.float64]
@@ -50,7 +51,7 @@ def read_aligned(aligned: Path) -> Aligned:
     """Read what the workers have laid over each other, see `ImageFiles.aligned_path`.
 
     Raises:
-        OSError: the file is missing or no picture. ValueError: it holds no correlation, or not all that belongs to it.
+        OSError: the file is missing or no picture. ValueError: it has not three bands, or holds no correlation.
     """
     with Image.open(aligned) as picture:
         new, other, covered = (np.asarray(band) for band in picture.split())

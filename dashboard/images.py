@@ -63,10 +63,14 @@ def preview(instance_id: int) -> ResponseReturnValue:
     if path is None:
         abort(503)
     note(of_image(image, AuditAction.IMAGE_VIEWED))
-    if not image.righting:
-        return send_file(path, mimetype="image/jpeg", conditional=True)
-    with Image.open(path) as picture:
-        return _jpeg(put_right(picture, image.righting), quality=92)
+    try:
+        if not image.righting:
+            return send_file(path, mimetype="image/jpeg", conditional=True)
+        with Image.open(path) as picture:
+            return _jpeg(put_right(picture, image.righting), quality=92)
+    except FileNotFoundError:
+        # Removed since, as the image was purged or corrected.
+        abort(503)
 
 
 @blueprint.get("/<int:instance_id>/thumbnail")
@@ -77,10 +81,13 @@ def thumbnail(instance_id: int) -> ResponseReturnValue:
     if path is None:
         return current_app.send_static_file("no-preview.svg")
     note_thumbnail(image)
-    with Image.open(path) as picture:
-        picture.draft("L", (THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-        picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-        return _jpeg(put_right(picture, image.righting), quality=82)
+    try:
+        with Image.open(path) as picture:
+            picture.draft("L", (THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+            picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+            return _jpeg(put_right(picture, image.righting), quality=82)
+    except FileNotFoundError:
+        return current_app.send_static_file("no-preview.svg")
 
 
 @blueprint.get("/<int:instance_id>/attention")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from flask import Blueprint, abort, jsonify, url_for
@@ -10,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from archive.audit import AuditAction
 from archive.files import ImageFiles
 from archive.models import Instance
-from archive.overlays import made_from
+from archive.overlays import NO_PREVIEW, made_from
 from archive.review import alert_detail
 from archive.states import Role
 from dashboard.access import open_to
@@ -21,6 +22,8 @@ from dashboard.images import picture_of, with_preview
 from dashboard.seen import note, of_image
 from dashboard.services import services
 from dashboard.wording import aligned_caption
+
+logger = logging.getLogger(__name__)
 
 blueprint = Blueprint("overlays", __name__, url_prefix="/alerts/<int:alert_id>/aligned/<int:instance_id>")
 
@@ -36,7 +39,7 @@ def state(alert_id: int, instance_id: int) -> ResponseReturnValue:
     if found is None:
         problem, found = _align(first, second), _aligned(first, second)
     if problem or found is None:
-        return jsonify(problem=problem or "The aligned image is gone; try again.")
+        return jsonify(problem=problem or "The images have changed meanwhile; try again.")
     pictures = {
         str(part): url_for("overlays.picture", alert_id=alert_id, instance_id=instance_id, part=str(part))
         for part in Part
@@ -71,12 +74,15 @@ def _aligned(first: Instance, second: Instance) -> Aligned | None:
         return found if found.made_from == made_from(files, first, second) else None
     except FileNotFoundError:
         return None
+    except (OSError, ValueError) as error:
+        logger.warning("images %d and %d are laid over each other anew: %s", first.id, second.id, type(error).__name__)
+        return None
 
 
 def _align(first: Instance, second: Instance) -> str:
     paths: list[Path | None] = [with_preview(image.id, PREVIEW_WAIT_SECONDS)[1] for image in (first, second)]
     if None in paths:
-        return "One of the two images has no preview, so they cannot be laid over each other."
+        return NO_PREVIEW
     try:
         return services().workers.align(first.id, second.id)
     except WorkersSilent as silent:

@@ -33,7 +33,9 @@ def free_port() -> int:
     No port is given twice by a process, and none is one that the system may give to a connection before the server
     has started, as `bind` to port 0 would.
     """
-    return next(port for port in _ports if _is_free(port))
+    found = next((port for port in _ports if _is_free(port)), None)
+    assert found is not None, "no port is left to give"
+    return found
 
 
 def _is_free(port: int) -> bool:

@@ -13,14 +13,12 @@ from PIL import Image, PngImagePlugin
 from archive.database import Database
 from archive.files import ImageFiles
 from archive.models import Instance
-from archive.overlays import CORRELATION, MADE_FROM, made_from
+from archive.overlays import CORRELATION, MADE_FROM, NO_PREVIEW, made_from
 from retrieval.alignment import Alignment, AlignmentFailed, align
 from retrieval.errors import ImageNotUsable
 from workers.previews import upright_preview
 
 logger = logging.getLogger(__name__)
-
-NO_PREVIEW = "One of the two images has no preview, so they cannot be laid over each other."
 
 
 def align_previews(database: Database, files: ImageFiles, first: int, second: int) -> dict[str, Any]:
@@ -39,7 +37,7 @@ def align_previews(database: Database, files: ImageFiles, first: int, second: in
     try:
         # Before the previews are read: a file from previews that are replaced meanwhile is out of date.
         origin = made_from(files, *images)
-    except FileNotFoundError:
+    except OSError:
         return {"problem": NO_PREVIEW}
     below, above = (upright_preview(files, image) for image in images)
     if below is None or above is None:
@@ -49,10 +47,12 @@ def align_previews(database: Database, files: ImageFiles, first: int, second: in
     except (AlignmentFailed, ImageNotUsable) as error:
         return {"problem": str(error)}
     except OSError as error:
-        logger.error("images %d and %d were aligned, but not kept: %s", first, second, error.strerror)
-        return {"problem": "The aligned image cannot be kept; an administrator should look at the disk."}
+        # The purge of an image removes what is half written, too.
+        if _images(database, first, second) is not None:
+            logger.error("images %d and %d were aligned, but not kept: %s", first, second, error.strerror)
+            return {"problem": "The aligned image cannot be kept; an administrator should look at the disk."}
     if _images(database, first, second) is None:
-        # One was purged meanwhile, and nothing that shows it may stay.
+        # Purged meanwhile, and nothing that shows it may stay.
         target.unlink(missing_ok=True)
         return {"problem": NO_PREVIEW}
     return {"problem": ""}

@@ -151,7 +151,9 @@ class BatchEncoder:
                 outcomes[instance_id] = self._pool.outcome(future)
                 self._forget(instance_id)
         if outcomes:
-            self._encode(outcomes, {item.instance_id: item.file_digest for item in items})
+            self._encode(outcomes, {item.instance_id: item for item in items})
+        for instance_id in set(instance_ids).difference(item.instance_id for item in items):
+            self._leave_nothing_of(instance_id)
 
     def _is_to_encode(self, item: _Item) -> bool:
         if item.state is ImageState.RECEIVED:
@@ -190,7 +192,15 @@ class BatchEncoder:
     def _come_back(self, instance_id: int, _: Future[Outcome]) -> None:
         self._to_encode(instance_id)
 
-    def _encode(self, outcomes: dict[int, Outcome], files: Mapping[int, str]) -> None:
+    def _leave_nothing_of(self, instance_id: int) -> None:
+        """Remove what comes of decoding an image that was purged after that had begun."""
+        with self._lock:
+            _, future = self._ahead.get(instance_id, ("", None))
+        self._forget(instance_id)
+        if future is not None:
+            future.add_done_callback(lambda _: self._files.drop_preview(instance_id))
+
+    def _encode(self, outcomes: dict[int, Outcome], items: Mapping[int, _Item]) -> None:
         usable = {i: o for i, o in outcomes.items() if isinstance(o, Decoded) and not o.unsuitable}
         encodings: Encodings | None = None
         failure = ""
@@ -205,13 +215,17 @@ class BatchEncoder:
             failure = f"encoding failed: {type(error).__name__}"
         rows = {instance_id: row for row, instance_id in enumerate(usable)}
         with self._database.write() as session:
-            present = [number for number in outcomes if self._is_present(session, number, files[number])]
+            present = [number for number in outcomes if self._is_present(session, number, items[number].file_digest)]
             encoded = [
                 instance_id
                 for instance_id in present
                 if self._record(session, instance_id, outcomes[instance_id], encodings, rows.get(instance_id), failure)
             ]
             check_corrected(session, self._settings, present)
+        for instance_id in present:
+            # A corrected image is RECEIVED again; if it cannot be read, its preview shows what it was before.
+            if isinstance(outcomes[instance_id], Unreadable) and items[instance_id].state is ImageState.RECEIVED:
+                self._files.drop_preview(instance_id)
         for instance_id in encoded:
             self._to_match(instance_id)
 
@@ -250,13 +264,12 @@ class BatchEncoder:
     def _is_present(self, session: Session, instance_id: int, file_digest: str) -> bool:
         """Whether what was decoded is the image still, and not corrected or purged meanwhile."""
         instance = session.get(Instance, instance_id, with_for_update=True)
-        if instance is None:
-            self._files.preview_path(instance_id).unlink(missing_ok=True)
-        return instance is not None and instance.file_digest == file_digest
+        is_present = instance is not None and instance.file_digest == file_digest
+        if not is_present:
+            self._files.drop_preview(instance_id)
+        return is_present
 
     def _record_unreadable(self, session: Session, instance_id: int, outcome: Unreadable) -> None:
-        # What is there, if anything, shows the bytes that this image had before it was corrected.
-        self._files.preview_path(instance_id).unlink(missing_ok=True)
         if not (outcome.for_good and progress.mark_unsuitable(session, instance_id, outcome.reason)):
             state = progress.record_failure(session, instance_id, outcome.reason, self._settings.workers)
             logger.warning("image %d was not decoded and is now %s: %s", instance_id, state, outcome.reason)

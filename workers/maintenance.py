@@ -105,6 +105,11 @@ def make_preview(database: Database, files: ImageFiles, pool: DecodePool, settin
     outcome = pool.outcome(pool.submit(order))
     if isinstance(outcome, Unreadable):
         logger.warning("image %d has no preview: %s", instance_id, outcome.reason)
+    with database.read() as session:
+        present = session.get(Instance, instance_id)
+    if present is None or present.file_digest != instance.file_digest:
+        # Purged or corrected meanwhile.
+        files.drop_preview(instance_id)
     return target.exists()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,17 +87,32 @@ def test_what_was_made_from_other_pictures_is_not_shown(
     assert qa.client.get(address).get_json()["problem"] == ""
     preview = ImageFiles(folder).preview_path(image)
     if change == "another preview":
-        # As one that is written while the workers are at it: older than what they write.
-        os.utime(preview, ns=(0, preview.stat().st_mtime_ns - 1))
+        preview.write_bytes(preview.read_bytes() + b"other")
     elif change == "no preview":
         preview.unlink()
     else:
         with database.write() as session:
             session.get_one(Instance, image).righting = "turned by 180°"
     # No workers run here that could make it anew.
-    assert qa.client.get(address).get_json()["problem"]
+    said = "no preview" if change == "no preview" else "cannot be reached"
+    assert said in qa.client.get(address).get_json()["problem"]
     assert qa.client.get(f"{address}new").status_code == 404
     assert aligned.exists()
+
+
+@pytest.mark.parametrize("mode", ["", "LA", "RGB"])
+def test_a_file_that_is_not_what_the_workers_leave_is_made_anew(
+    qa: Browser, case: Case, aligned: Path, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As an empty one after a power failure, or one of an earlier version."""
+    if mode:
+        Image.new(mode, (64, 64)).save(aligned)
+    else:
+        aligned.write_bytes(b"")
+    address = f"/alerts/{case.alert}/aligned/{case.rival}/"
+    assert "cannot be reached" in qa.client.get(address).get_json()["problem"]
+    assert qa.client.get(f"{address}new").status_code == 404
+    assert "laid over each other anew" in caplog.text
 
 
 def test_absent_workers_are_told_in_plain_words(qa: Browser, case: Case) -> None:

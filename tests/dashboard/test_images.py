@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from archive.database import Database
@@ -13,6 +15,7 @@ from archive.files import ImageFiles
 from archive.models import Code, Instance
 from archive.states import Role
 from config.paths import DataDir
+from dashboard import images
 from dashboard.attention import overlay
 from tests.dashboard.conftest import Browser
 from tests.dashboard.misfiling import SIDE, Case
@@ -78,6 +81,28 @@ def test_missing_preview_says_so_soon_when_nobody_can_make_it(qa: Browser, case:
     with qa.client.get(f"/images/{case.failed}/thumbnail") as thumbnail:
         assert thumbnail.mimetype == "image/svg+xml"
     assert qa.client.get("/images/999/preview").status_code == 404
+
+
+@pytest.mark.parametrize("righting", ["", "inverted"])
+def test_a_preview_that_is_removed_while_it_is_asked_for_is_missing(
+    qa: Browser, case: Case, database: Database, folder: DataDir, monkeypatch: pytest.MonkeyPatch, righting: str
+) -> None:
+    with database.write() as session:
+        session.get_one(Instance, case.probe).righting = righting
+    before = images.with_preview
+
+    def then_removed(instance_id: int, seconds: float) -> tuple[Instance, Path | None]:
+        image, path = before(instance_id, seconds)
+        ImageFiles(folder).drop_preview(instance_id)
+        return image, path
+
+    monkeypatch.setattr(images, "with_preview", then_removed)
+    preview = ImageFiles(folder).preview_path(case.probe)
+    content = preview.read_bytes()
+    assert qa.client.get(f"/images/{case.probe}/preview").status_code == 503
+    preview.write_bytes(content)
+    with qa.client.get(f"/images/{case.probe}/thumbnail") as answer:
+        assert answer.mimetype == "image/svg+xml"
 
 
 def test_page_shows_header_verdict_and_other_images(

@@ -170,10 +170,12 @@ def test_preview_is_a_jpeg_of_the_side_asked_for() -> None:
 def test_image_that_claims_sixty_thousand_squared_is_refused_unread() -> None:
     image = _dx(Rows=60000, Columns=60000)
     tracemalloc.start()
-    with pytest.raises(PixelsUnreadable) as refused:
-        decode(image)
-    taken = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    try:
+        with pytest.raises(PixelsUnreadable) as refused:
+            decode(image)
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
     assert refused.value.defect is Defect.TOO_LARGE
     assert taken < 2**20, "no memory is taken for what is refused"
 

@@ -34,6 +34,12 @@ SYNTAXES = (ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian)
 CONVERTED = (ImplicitVRLittleEndian, ExplicitVRBigEndian)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _has_dcmtk() -> None:
+    """Skips all of it where DCMTK is not installed."""
+    dcmtk("dcmsend")
+
+
 @pytest.fixture
 def listener(tmp_path: Path) -> Iterator[ListenerProcess]:
     made = ListenerProcess(tmp_path / "data").start()

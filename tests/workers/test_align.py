@@ -9,6 +9,7 @@ from PIL import Image
 from archive.database import Database
 from archive.files import ImageFiles
 from archive.models import Instance
+from archive.overlays import MADE_FROM, made_from
 from retrieval.alignment import Alignment, align
 from retrieval.phantom import random_exam, random_person, render
 from retrieval.upright import RIGHTINGS, Righting
@@ -75,6 +76,24 @@ def test_nothing_stays_of_an_image_that_is_purged_meanwhile(
     monkeypatch.setattr("workers.align.align", purge)
     assert "no preview" in align_previews(database, files, first, second)["problem"]
     assert not files.aligned_path(first, second).exists()
+
+
+def test_a_preview_that_is_replaced_meanwhile_makes_it_out_of_date(
+    database: Database, files: ImageFiles, exams: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (keep_preview(database, files, tones) for tones in exams)
+
+    def replace(below: np.ndarray, above: np.ndarray) -> Alignment:
+        Image.fromarray(exams[1][::-1]).save(files.preview_path(second), "JPEG")
+        return align(below, above)
+
+    monkeypatch.setattr("workers.align.align", replace)
+    assert align_previews(database, files, first, second) == {"problem": ""}
+    with database.read() as session:
+        present = made_from(files, session.get_one(Instance, first), session.get_one(Instance, second))
+    with Image.open(files.aligned_path(first, second)) as found:
+        assert found.info[MADE_FROM].split(", ")[0] == present.split(", ")[0]
+        assert found.info[MADE_FROM] != present
 
 
 def test_images_that_do_not_fit_leave_a_reason_and_no_file(

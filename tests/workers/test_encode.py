@@ -25,6 +25,7 @@ from tests.workers.conftest import AddImage, wait_for
 from tests.workers.films import decode_slowly, film, noise, written
 from workers import encode
 from workers.decode_pool import DecodePool
+from workers.decoder import Decoded
 from workers.encode import BatchEncoder
 
 
@@ -144,6 +145,32 @@ def test_a_correction_that_comes_meanwhile_is_encoded_instead(
     desk.encoder.run([fresh])
     assert desk.to_match == [instance_id, fresh]
     assert desk.image(instance_id).pixel_sha256 == desk.image(fresh).pixel_sha256
+
+
+def test_nothing_stays_of_an_image_that_is_purged_before_its_turn(
+    desk: Desk, files: ImageFiles, add_image: AddImage
+) -> None:
+    instance_id, other = add_image(film(1)), add_image(film(2))
+    desk.encoder.announce(instance_id)
+    _, decoding = desk.encoder._ahead[instance_id]
+    with desk.database.write() as session:
+        session.delete(session.get_one(Instance, instance_id))
+    desk.encoder.run([instance_id, other])
+    assert isinstance(decoding.result(60), Decoded)
+    wait_for(lambda: not files.preview_path(instance_id).exists())
+    assert desk.to_match == [other] and files.preview_path(other).exists()
+
+
+def test_a_preview_outlives_a_decoding_that_failed_where_the_image_is_the_same(
+    desk: Desk, files: ImageFiles, add_image: AddImage
+) -> None:
+    instance_id = add_image(film(1))
+    desk.encoder.run([instance_id])
+    with desk.database.write() as session:
+        session.execute(update(Code).values(model_id="earlier"))
+        files.path(session.get_one(Instance, instance_id).file_digest).unlink()
+    desk.encoder.run([instance_id])
+    assert desk.image(instance_id).reason and files.preview_path(instance_id).exists()
 
 
 def test_one_bad_image_does_not_hold_up_its_batch(desk: Desk, files: ImageFiles, add_image: AddImage) -> None:

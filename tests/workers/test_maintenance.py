@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from concurrent.futures import Future
 from datetime import timedelta
 
 import pytest
@@ -22,6 +23,7 @@ from tests.workers.conftest import AddImage
 from tests.workers.films import film
 from workers import maintenance
 from workers.decode_pool import DecodePool
+from workers.decoder import Outcome
 from workers.maintenance import make_preview, reconcile, refresh
 from workers.resources import Resources
 
@@ -143,5 +145,35 @@ def test_a_lost_preview_is_made_again(
         assert files.preview_path(instance_id).read_bytes()[:3] == b"\xff\xd8\xff"
         assert not make_preview(database, files, pool, settings, 4711)
         assert not make_preview(database, files, pool, settings, add_image(b"no DICOM"))
+    finally:
+        pool.close()
+
+
+@pytest.mark.parametrize("change", ["purged", "corrected"])
+def test_no_preview_is_made_of_what_an_image_was(
+    database: Database,
+    settings: Settings,
+    files: ImageFiles,
+    add_image: AddImage,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+) -> None:
+    instance_id = add_image(film(1))
+    outcome = DecodePool.outcome
+
+    def change_it(pool: DecodePool, future: Future[Outcome]) -> Outcome:
+        with database.write() as session:
+            image = session.get_one(Instance, instance_id)
+            if change == "purged":
+                session.delete(image)
+            else:
+                image.file_digest = "0" * 64
+        return outcome(pool, future)
+
+    monkeypatch.setattr(DecodePool, "outcome", change_it)
+    pool = DecodePool(settings.decoding)
+    try:
+        assert not make_preview(database, files, pool, settings, instance_id)
+        assert not files.preview_path(instance_id).exists()
     finally:
         pool.close()
