@@ -37,20 +37,18 @@ def align_previews(database: Database, files: ImageFiles, first: int, second: in
     try:
         # Before the previews are read: a file from previews that are replaced meanwhile is out of date.
         origin = made_from(files, *images)
-    except OSError:
-        return {"problem": NO_PREVIEW}
-    below, above = (upright_preview(files, image) for image in images)
-    if below is None or above is None:
-        return {"problem": NO_PREVIEW}
-    try:
+        below, above = (upright_preview(files, image) for image in images)
+        if below is None or above is None:
+            return {"problem": NO_PREVIEW}
         _write(target, origin, below, align(below, above))
     except (AlignmentFailed, ImageNotUsable) as error:
         return {"problem": str(error)}
+    except FileNotFoundError:
+        # Either never there, or a purge has removed it; that removes what is half written, too.
+        return {"problem": NO_PREVIEW}
     except OSError as error:
-        # The purge of an image removes what is half written, too.
-        if _images(database, first, second) is not None:
-            logger.error("images %d and %d were aligned, but not kept: %s", first, second, error.strerror)
-            return {"problem": "The aligned image cannot be kept; an administrator should look at the disk."}
+        logger.error("images %d and %d are not laid over each other: %s", first, second, error.strerror)
+        return {"problem": "The aligned image cannot be kept; an administrator should look at the disk."}
     if _images(database, first, second) is None:
         # Purged meanwhile, and nothing that shows it may stay.
         target.unlink(missing_ok=True)
