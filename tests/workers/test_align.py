@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -94,6 +97,24 @@ def test_a_preview_that_is_replaced_meanwhile_makes_it_out_of_date(
     with Image.open(files.aligned_path(first, second)) as found:
         assert found.info[MADE_FROM].split(", ")[0] == present.split(", ")[0]
         assert found.info[MADE_FROM] != present
+
+
+def test_a_full_disk_is_told_to_people_and_logged(
+    database: Database,
+    files: ImageFiles,
+    exams: list[np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first, second = (keep_preview(database, files, tones) for tones in exams)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    assert "look at the disk" in align_previews(database, files, first, second)["problem"]
+    assert "No space left" in caplog.text
+    assert not files.aligned_path(first, second).exists()
 
 
 def test_images_that_do_not_fit_leave_a_reason_and_no_file(
