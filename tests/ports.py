@@ -1,4 +1,4 @@
-"""Ports for servers of a test, which nobody else on the machine can take meanwhile."""
+"""Ports for servers of a test, which no connection can take before the server has started."""
 
 from __future__ import annotations
 

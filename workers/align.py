@@ -70,5 +70,9 @@ def _write(target: Path, origin: str, first: NDArray[np.uint8], found: Alignment
     covered = np.where(found.covered, np.uint8(255), np.uint8(0))
     partial = target.with_suffix(".part")
     picture = Image.fromarray(np.stack([first, found.warped, covered], axis=-1), "RGB")
-    picture.save(partial, "PNG", pnginfo=text, compress_level=1)
-    partial.replace(target)
+    try:
+        picture.save(partial, "PNG", pnginfo=text, compress_level=1)
+        partial.replace(target)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,13 +109,14 @@ def test_a_full_disk_is_told_to_people_and_logged(
 ) -> None:
     first, second = (keep_preview(database, files, tones) for tones in exams)
 
-    def full(*_: object, **__: object) -> None:
+    def full(_: Image.Image, path: Path, *args: object, **options: object) -> None:
+        path.write_bytes(b"half of it")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Image.Image, "save", full)
     assert "look at the disk" in align_previews(database, files, first, second)["problem"]
     assert "No space left" in caplog.text
-    assert not files.aligned_path(first, second).exists()
+    assert not any(files.preview_path(first).parent.glob(f"{first}-*"))
 
 
 def test_images_that_do_not_fit_leave_a_reason_and_no_file(
